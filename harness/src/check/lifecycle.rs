@@ -1,0 +1,245 @@
+//! Coming up, staying up, ending.
+
+use super::common::named;
+use super::{ARTICLE, ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass};
+use crate::observation::{Exit, Launch, Look, Process, Unseen};
+
+pub(super) const CHECKS: &[Check] = &[
+    check!("launcher-exits", Must, Lifecycle, ARTICLE_PEP, "terminal",
+        title: "ends the process that was started",
+        sources: &["daemon(7) SysV step 15: call exit() in the original process", "PEP 3143"],
+        remedy: "exit in the original process once the daemon has reported that it is ready",
+        judge: launcher_exits),
+    check!("daemon-stays-up", Must, Lifecycle, ARTICLE, "terminal",
+        title: "is still running when the launcher has ended and all is at rest",
+        sources: &["daemon(7) SysV step 15: the daemon goes on after the original process has ended"],
+        remedy: "find out why it ends (its log, or strace -f); initialise before the launcher exits, and exit non-zero when that fails",
+        judge: daemon_stays_up),
+    check!("left-its-launcher", Must, Lifecycle, ARTICLE_PEP, "terminal",
+        title: "is adopted by init: the processes it descends from have ended",
+        sources: &["daemon(7) SysV step 8: call exit() in the first child, so that the daemon is re-parented to init", "PEP 3143"],
+        remedy: "exit in the launcher and in every process between it and the daemon",
+        judge: left_its_launcher),
+    check!("launcher-status", Must, Lifecycle, SYSV, "obstructed" + "terminal",
+        title: "starts with status 0, and fails to start with another",
+        sources: &["daemon(7) SysV step 15: the original process ends when initialisation is complete", "LSB 5.0 Core, init script actions"],
+        remedy: "carry the outcome from the daemon to the launcher through a pipe, and exit with it",
+        judge: launcher_status),
+    check!("failure-explained", Should, Lifecycle, SYSV, "obstructed",
+        title: "says on the caller's standard error why a start failed",
+        sources: &["daemon(7) SysV step 14: notify the original process"],
+        remedy: "send the error text through the readiness pipe and print it in the launcher, which still has the caller's standard error",
+        judge: failure_explained),
+    check!("no-leftover-processes", Should, Lifecycle, SYSV, "terminal" + "obstructed",
+        title: "leaves no zombie and no intermediate process, and none at all after a failed start",
+        sources: &["daemon(7) SysV step 8: only the second child, the daemon itself, stays"],
+        remedy: "exit in intermediate processes, wait for children that end, and end what was started when the start fails",
+        judge: no_leftover_processes),
+    check!("sigterm-stops", Must, Lifecycle, PEP, "terminal",
+        title: "ends on SIGTERM within the deadline",
+        sources: &["daemon(7) New-Style item 2: shut down on SIGTERM", "PEP 3143"],
+        remedy: "handle SIGTERM (or leave its default action), and unblock it once the handler is set",
+        judge: sigterm_stops),
+    check!("stop-status", Should, Lifecycle, SYSV, "terminal",
+        title: "ends with status 0 on SIGTERM, or by that signal itself",
+        sources: &["daemon(7) New-Style item 2: exit cleanly", "LSB 5.0 Core, init script actions"],
+        remedy: "exit 0 after a clean shutdown; a supervisor takes another status for a crash",
+        judge: stop_status),
+    check!("stop-leaves-no-orphans", Should, Lifecycle, SYSV, "terminal",
+        title: "takes its children with it when it stops",
+        sources: &["daemon(7) New-Style item 2: shut down the daemon"],
+        remedy: "end and wait for every child before exiting, or ask for PR_SET_PDEATHSIG in them",
+        judge: stop_leaves_no_orphans),
+    check!("restart-after-kill", Must, Lifecycle, SYSV, "crash",
+        title: "starts again after SIGKILL, over whatever that left",
+        sources: &["daemon(7) SysV step 12: the PID file must not keep it from starting twice, and no more than that"],
+        remedy: "let a lock, not the mere existence of a PID file, socket or lock file, say that an instance runs; remove what is stale",
+        judge: restart_after_kill),
+];
+
+/// How the start ended, or that it did not.
+fn ended(launch: &Launch) -> Result<Exit, Unseen> {
+    launch.ended.map_or_else(|| broken("the launcher did not end"), Ok)
+}
+
+fn launcher_exits(case: &Case<'_>) -> Judgement {
+    let launch = case.clean_launch()?;
+    match launch.ended {
+        Some(_) => pass(),
+        None => {
+            let evidence = case.clean_look().map(|l| states(l.alive())).unwrap_or_default();
+            fail("the started process ends", format!("pid {} was still running at the deadline", launch.launcher), evidence)
+        }
+    }
+}
+
+fn states<'a>(processes: impl Iterator<Item = &'a Process>) -> Vec<String> {
+    processes.take(5).map(|p| format!("/proc/{}/stat: {}, state {}, parent {}", p.pid, p.name.short(24), p.state, p.ppid)).collect()
+}
+
+fn daemon_stays_up(case: &Case<'_>) -> Judgement {
+    let exit = ended(case.clean_launch()?)?;
+    let (look, launch) = (case.clean_look()?, case.clean_launch()?);
+    if look.is_up() {
+        return pass();
+    }
+    let mut evidence = vec![format!("pid {} (the launcher) ended with {exit}", launch.launcher)];
+    if !launch.output.text.is_empty() {
+        evidence.push(format!("the terminal showed: {}", launch.output.text.short(200)));
+    }
+    fail("a process is left when all is at rest", "none is", evidence)
+}
+
+fn left_its_launcher(case: &Case<'_>) -> Judgement {
+    let main = case.daemon()?;
+    let look = case.clean_look()?;
+    let launch = case.clean_launch()?;
+    let parent = look.members.iter().find(|p| p.pid == main.ppid);
+    if parent.is_none() && main.ppid != launch.shell {
+        return pass();
+    }
+    let parent = if main.ppid == launch.shell { "the shell that started it".to_owned() } else { format!("pid {}", main.ppid) };
+    fail("its parent is init", format!("its parent is {parent}"), states([main].into_iter()))
+}
+
+fn launcher_status(case: &Case<'_>) -> Judgement {
+    let clean = case.clean_launch()?;
+    let exit = ended(clean)?;
+    if case.clean_look()?.is_up() && exit != Exit::Status(0) {
+        return fail("status 0: the daemon is running", exit.to_string(), vec![format!("pid {} ended with {exit}", clean.launcher)]);
+    }
+    for_each_failed_start(case, |name, launch, look| {
+        let exit = ended(launch)?;
+        if exit != Exit::Status(0) || look.is_up() {
+            return pass();
+        }
+        let evidence = vec![
+            format!("PID file's directory {name}: pid {} (the launcher) ended with {exit}", launch.launcher),
+            "no process is left".to_owned(),
+        ];
+        fail(format!("a status other than 0: with the PID file's directory {name} no daemon came up"), exit.to_string(), evidence)
+    })
+}
+
+/// Judges every obstructed start that could be made; the first that is not kept decides.
+fn for_each_failed_start(case: &Case<'_>, judge: impl Fn(&str, &Launch, &Look) -> Judgement) -> Judgement {
+    let seen = case.scenario("obstructed")?;
+    let mut verdict: Option<Judgement> = None;
+    for name in ["missing", "read-only"] {
+        let this = match (seen.launch(name), seen.look(name)) {
+            (Ok(launch), Ok(look)) => judge(name, launch, look),
+            (Err(why), _) | (_, Err(why)) => Err(why),
+        };
+        let weight = |j: &Judgement| match j {
+            Ok(super::Ruling::Broken(_)) => 3,
+            Err(Unseen::Broken(_)) => 2,
+            Ok(super::Ruling::Kept) => 1,
+            Err(Unseen::Skip(_)) => 0,
+        };
+        verdict = Some(match verdict {
+            Some(other) if weight(&other) >= weight(&this) => other,
+            _ => this,
+        });
+    }
+    verdict.unwrap_or_else(|| broken("no start was obstructed"))
+}
+
+fn failure_explained(case: &Case<'_>) -> Judgement {
+    for_each_failed_start(case, |name, launch, look| {
+        if look.is_up() {
+            return Err(Unseen::Skip("it starts also where its PID file cannot be written".to_owned()));
+        }
+        let exit = ended(launch)?;
+        if launch.errors.as_ref().is_some_and(|errors| errors.bytes > 0) {
+            return pass();
+        }
+        let elsewhere = if launch.output.text.is_empty() {
+            "nothing on the terminal either".to_owned()
+        } else {
+            format!("standard output: {}", launch.output.text.short(120))
+        };
+        let evidence = vec![format!("PID file's directory {name}: the launcher ended with {exit}"), elsewhere];
+        fail("a line on standard error that says why", "standard error is empty", evidence)
+    })
+}
+
+fn no_leftover_processes(case: &Case<'_>) -> Judgement {
+    let main = case.daemon()?;
+    let look = case.clean_look()?;
+    let zombies: Vec<&Process> = look.members.iter().filter(|p| p.is_zombie()).collect();
+    if !zombies.is_empty() {
+        return fail("no zombie at rest", named(&zombies), states(zombies.iter().copied()));
+    }
+    let mut above = Vec::new();
+    let mut at = main.ppid;
+    while let Some(parent) = look.members.iter().find(|p| p.pid == at && !above.contains(p)) {
+        above.push(parent);
+        at = parent.ppid;
+    }
+    if !above.is_empty() {
+        let actual = format!("{} is still there above the main process {}", named(&above), main.pid);
+        return fail("no process between init and the daemon", actual, states(above.iter().copied()));
+    }
+    let seen = case.scenario("obstructed")?;
+    for name in ["missing", "read-only"] {
+        let (Ok(launch), Ok(look)) = (seen.launch(name), seen.look(name)) else { continue };
+        let left: Vec<&Process> = look.alive().collect();
+        if launch.ended.is_some_and(|exit| exit != Exit::Status(0)) && !left.is_empty() {
+            let actual = format!("{} left, with the PID file's directory {name}", named(&left));
+            return fail("no process after a failed start", actual, states(left.iter().copied()));
+        }
+    }
+    pass()
+}
+
+fn sigterm_stops(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    let stop = case.scenario("terminal")?.stop("sigterm")?;
+    if stop.gone {
+        return pass();
+    }
+    fail("it ends on SIGTERM", format!("pid {} was still there at the deadline", stop.main), states(stop.left.iter()))
+}
+
+fn stop_status(case: &Case<'_>) -> Judgement {
+    let stop = case.scenario("terminal")?.stop("sigterm")?;
+    if !stop.gone {
+        return broken("it did not end on SIGTERM (see sigterm-stops)");
+    }
+    match stop.ended {
+        Some(Exit::Status(0) | Exit::Signal(libc::SIGTERM)) => pass(),
+        Some(exit) => {
+            fail("status 0, or ended by SIGTERM", exit.to_string(), vec![format!("pid {} ended with {exit}", stop.main)])
+        }
+        None => broken("its parent is not init, so its status could not be seen"),
+    }
+}
+
+fn stop_leaves_no_orphans(case: &Case<'_>) -> Judgement {
+    let stop = super::pidfile::clean_stop(case)?;
+    if !stop.gone {
+        return broken("it did not stop (see sigterm-stops)");
+    }
+    if stop.left.is_empty() {
+        return pass();
+    }
+    let left: Vec<&Process> = stop.left.iter().collect();
+    fail("no process of its own is left", format!("{} left", named(&left)), states(left.iter().copied()))
+}
+
+fn restart_after_kill(case: &Case<'_>) -> Judgement {
+    let seen = case.scenario("crash")?;
+    if !seen.look("before")?.is_up() {
+        return broken("no daemon was running that could be killed");
+    }
+    let (launch, look) = (seen.launch("again")?, seen.look("after")?);
+    let exit = ended(launch)?;
+    if look.is_up() {
+        return pass();
+    }
+    let mut evidence = vec![format!("after SIGKILL to all its processes the second start ended with {exit}")];
+    if !launch.output.text.is_empty() {
+        evidence.push(format!("it said: {}", launch.output.text.short(200)));
+    }
+    fail("it starts again", "no process is left", evidence)
+}

@@ -1,0 +1,140 @@
+//! The session and its terminal.
+
+use super::common::named;
+use super::{ARTICLE_PEP, PEP, Case, Check, Judgement, SYSV, broken, check, fail, pass, skip};
+use crate::observation::{FileKind, Process};
+
+pub(super) const CHECKS: &[Check] = &[
+    check!("new-session", Must, Session, ARTICLE_PEP, "terminal",
+        title: "is in another session than the shell that started it",
+        sources: &["daemon(7) SysV step 6: call setsid() in the child", "PEP 3143", "setsid(2)"],
+        remedy: "call setsid() in the child of the first fork",
+        judge: new_session),
+    check!("no-controlling-terminal", Must, Session, ARTICLE_PEP, "terminal",
+        title: "has no controlling terminal, nor has any process of its own",
+        sources: &["daemon(7) SysV step 6: detach from any terminal", "PEP 3143", "credentials(7)"],
+        remedy: "call setsid() after the first fork, and open terminals with O_NOCTTY",
+        judge: no_controlling_terminal),
+    check!("not-session-leader", Should, Session, PEP, "terminal",
+        title: "is not a session leader, so that it cannot acquire a terminal by opening one",
+        sources: &["daemon(7) SysV step 7: call fork() again, so that it can never re-acquire a terminal", "PEP 3143"],
+        remedy: "fork once more after setsid(), and go on in the child",
+        judge: not_session_leader),
+    check!("terminal-released", Must, Session, SYSV, "terminal",
+        title: "holds no descriptor of the terminal it was started from, in any process",
+        sources: &["daemon(7) SysV step 9: connect /dev/null to standard input, output and error"],
+        remedy: "put /dev/null or a log on 0, 1 and 2, and close what else leads to the terminal",
+        judge: terminal_released),
+    check!("survives-hangup", Must, Session, SYSV, "terminal",
+        title: "outlives the terminal it was started from",
+        sources: &["daemon(7) SysV step 6: detach from any terminal", "setsid(2)", "ioctl_tty(2)"],
+        remedy: "leave the terminal's session with setsid(), and do not read from or write to the terminal",
+        judge: |case| survives(case, "hangup", "the terminal hung up")),
+    check!("survives-interrupt", Must, Session, SYSV, "terminal",
+        title: "outlives Ctrl-C and Ctrl-\\ typed at that terminal",
+        sources: &["daemon(7) SysV step 6: create an independent session", "termios(3): VINTR, VQUIT"],
+        remedy: "leave the terminal's foreground process group with setsid()",
+        judge: survives_interrupt),
+    check!("terminal-silent", Should, Session, SYSV, "terminal",
+        title: "writes nothing to the terminal once the launcher has ended",
+        sources: &["daemon(7) SysV step 9: connect /dev/null to standard input, output and error"],
+        remedy: "write to a log or to syslog; redirect 1 and 2 before the launcher ends",
+        judge: terminal_silent),
+];
+
+fn stat_line(process: &Process) -> String {
+    format!(
+        "/proc/{}/stat: pgrp {}, session {}, tty_nr {}",
+        process.pid, process.pgrp, process.session, process.tty_nr
+    )
+}
+
+fn new_session(case: &Case<'_>) -> Judgement {
+    let launch = case.clean_launch()?;
+    let inside: Vec<&Process> = case.members()?.into_iter().filter(|p| p.session == launch.shell).collect();
+    if inside.is_empty() {
+        return pass();
+    }
+    let actual = format!("{} in session {}, the shell's", named(&inside), launch.shell);
+    fail(format!("a session other than {}", launch.shell), actual, inside.iter().map(|p| stat_line(p)).collect())
+}
+
+fn no_controlling_terminal(case: &Case<'_>) -> Judgement {
+    let members = case.members()?;
+    if case.clean_launch()?.shell_tty_nr == 0 {
+        return broken("the shell had no controlling terminal, so the daemon could not inherit one");
+    }
+    let holding: Vec<&Process> = members.into_iter().filter(|p| p.tty_nr != 0).collect();
+    if holding.is_empty() {
+        return pass();
+    }
+    let evidence = holding.iter().map(|p| stat_line(p)).collect();
+    fail("no controlling terminal (tty_nr 0)", format!("{} with a controlling terminal", named(&holding)), evidence)
+}
+
+fn not_session_leader(case: &Case<'_>) -> Judgement {
+    let main = case.daemon()?;
+    if main.session != main.pid {
+        return pass();
+    }
+    fail("its session's id differs from its own", format!("pid {} leads session {}", main.pid, main.session), vec![stat_line(main)])
+}
+
+fn terminal_released(case: &Case<'_>) -> Judgement {
+    let terminal = case.clean_launch()?.terminal;
+    // /dev/tty, which stands for the controlling terminal whatever that is.
+    let dev_tty = libc::makedev(5, 0);
+    let mut evidence = Vec::new();
+    let mut holders = Vec::new();
+    for process in case.members()? {
+        let Some(descriptors) = &process.descriptors else {
+            return broken(format!("the descriptors of pid {} could not be read", process.pid));
+        };
+        let held: Vec<String> = descriptors
+            .iter()
+            .filter(|d| d.kind == FileKind::Terminal && (d.rdev == terminal || d.rdev == dev_tty))
+            .map(|d| format!("/proc/{}/fd/{} -> {}", process.pid, d.fd, d.target))
+            .collect();
+        if !held.is_empty() {
+            holders.push(process);
+            evidence.extend(held);
+        }
+    }
+    if holders.is_empty() {
+        return pass();
+    }
+    fail("no descriptor leads to the terminal", format!("held by {}", named(&holders)), evidence)
+}
+
+fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
+    case.daemon()?;
+    let treatment = case.scenario("terminal")?.treatment(step)?;
+    if !treatment.delivered {
+        return broken(format!("it could not be proven that {what}"));
+    }
+    if treatment.survived {
+        return pass();
+    }
+    let how = treatment.ended.map_or("it is gone".to_owned(), |exit| format!("it ended with {exit}"));
+    fail(format!("pid {} lives on when {what}", treatment.main), how.clone(), vec![format!("pid {}: {how}", treatment.main)])
+}
+
+fn survives_interrupt(case: &Case<'_>) -> Judgement {
+    match survives(case, "interrupt", "Ctrl-C was typed")? {
+        super::Ruling::Kept => survives(case, "quit", "Ctrl-\\ was typed"),
+        broken => Ok(broken),
+    }
+}
+
+fn terminal_silent(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    if case.clean_launch()?.ended.is_none() {
+        return skip("the launcher never ended (see launcher-exits)");
+    }
+    let bytes: u64 = case.scenario("terminal")?.later_output().map(|o| o.bytes).sum();
+    if bytes == 0 {
+        return pass();
+    }
+    let evidence = case.scenario("terminal")?.later_output().filter(|o| o.bytes > 0).map(|o| format!("the terminal showed: {}", o.text.short(200)));
+    fail("nothing", format!("{bytes} bytes"), evidence.collect())
+}

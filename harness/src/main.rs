@@ -1,0 +1,242 @@
+//! Parses, calls, exits. What is done is in the library.
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use daemonspec::check::{self, Profile, catalogue};
+use daemonspec::cli::{Check, Cli, Command, Format, List};
+use daemonspec::run::{self, Event, Options, Outcome, RunError};
+use daemonspec::subject::Subject;
+use daemonspec::{manifest, report, sandbox};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+const USAGE: i32 = 2;
+const NOT_JUDGED: i32 = 3;
+const INTERRUPTED: i32 = 130;
+
+/// An error for the user: one line, and the exit code that goes with it.
+struct Trouble(i32, String);
+
+impl Trouble {
+    fn usage(error: impl std::fmt::Display) -> Self {
+        Trouble(USAGE, error.to_string())
+    }
+
+    fn not_judged(error: impl std::fmt::Display) -> Self {
+        Trouble(NOT_JUDGED, error.to_string())
+    }
+}
+
+fn main() {
+    // Before anything else is set up: the daemon decides itself what it inherits.
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|word| word == "reference-daemon") {
+        exit(reference_daemon::run(arguments.into_iter().skip(2).collect()));
+    }
+    let code = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => act(cli).unwrap_or_else(|Trouble(code, line)| {
+            anstream::eprintln!("daemonspec: {line}");
+            code
+        }),
+        Err(error) => usage(&error),
+    };
+    exit(code);
+}
+
+/// Help and version go to standard output; an error is one line and where to read on.
+fn usage(error: &clap::Error) -> i32 {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return 0;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return USAGE;
+    }
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let tip = text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).map(|tip| format!(" ({tip})")).unwrap_or_default();
+    anstream::eprintln!("daemonspec: {line}{tip}; see daemonspec --help");
+    USAGE
+}
+
+fn act(cli: Cli) -> Result<i32, Trouble> {
+    match cli.command {
+        Command::Check(options) => check(&options),
+        Command::List(options) => list(&options),
+        Command::Explain(options) => {
+            let check = check::find(&options.check).map_err(Trouble::usage)?;
+            print(check.page)
+        }
+        Command::ReferenceDaemon { .. } => Ok(USAGE),
+    }
+}
+
+fn list(options: &List) -> Result<i32, Trouble> {
+    let checks: Vec<_> = catalogue().filter(|c| options.profile.is_none_or(|p| c.profiles.contains(&p))).collect();
+    print(&match options.format {
+        Format::Terminal => report::terminal::list(&checks),
+        Format::Json => report::json::list(&checks),
+    })
+}
+
+/// Writes to standard output; a reader that has gone away is no error.
+fn print(text: &str) -> Result<i32, Trouble> {
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Trouble::not_judged(format!("standard output: {error}"))),
+        _ => Ok(0),
+    }
+}
+
+fn known_ids(ids: &[String]) -> Result<BTreeSet<&'static str>, Trouble> {
+    ids.iter().map(|id| check::find(id).map(|c| c.id).map_err(Trouble::usage)).collect()
+}
+
+fn check(cli: &Check) -> Result<i32, Trouble> {
+    let base = Options {
+        profile: cli.profile.unwrap_or(Profile::Sysv),
+        only: known_ids(&cli.only)?,
+        skip: known_ids(&cli.skip)?,
+        level: cli.level,
+        isolation: cli.isolation.into(),
+        ..Options::default()
+    };
+    let base = Options { jobs: cli.jobs.map_or(base.jobs, usize::from), ..base };
+    let subjects = subjects(cli, &base)?;
+    if subjects.iter().any(|(_, options)| options.checks().is_empty()) {
+        return Err(Trouble::not_judged(RunError::NoChecks));
+    }
+    let output = cli.output.as_deref().map(Output::open).transpose()?;
+    end_on_signals();
+    let progress = progress();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for (subject, options) in &subjects {
+        progress.set_prefix(subject.name.clone());
+        let on_event = |event: Event<'_>| show(&progress, event);
+        let outcome = run::check(subject, options, &on_event).map_err(|error| {
+            progress.finish_and_clear();
+            // The signal's own thread says so and exits; this one only stays out of its way.
+            if matches!(error, RunError::Interrupted) { wait_for_exit() } else { Trouble::not_judged(error) }
+        })?;
+        outcomes.push(outcome);
+    }
+    progress.finish_and_clear();
+    let text = match cli.format {
+        Format::Terminal => report::terminal::report(&outcomes, cli.verbose),
+        Format::Json => report::json::report(&outcomes),
+    };
+    match output {
+        Some(output) => output.write(&text)?,
+        None => drop(print(&text)?),
+    }
+    let codes: Vec<i32> = outcomes.iter().map(Outcome::exit_code).collect();
+    // Both wrong and not judged: what is wrong decides.
+    Ok([1, NOT_JUDGED].into_iter().find(|code| codes.contains(code)).unwrap_or(0))
+}
+
+fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trouble> {
+    if let Some(path) = &cli.manifest {
+        let entries = manifest::read(path, &cli.names).map_err(Trouble::usage)?;
+        return Ok(entries
+            .into_iter()
+            .map(|mut entry| {
+                let mut options = base.clone();
+                if cli.profile.is_none() {
+                    options.profile = entry.profile.unwrap_or(base.profile);
+                }
+                options.only.extend(entry.only);
+                options.skip.extend(entry.skip);
+                entry.subject.timeout = cli.timeout.unwrap_or(entry.subject.timeout);
+                (entry.subject, options)
+            })
+            .collect());
+    }
+    let mut subject = if cli.command.is_empty() {
+        Subject::reference().map_err(|error| Trouble::not_judged(format!("cannot find this program's own file: {error}")))?
+    } else {
+        Subject::new(&cli.command)
+    };
+    subject.pidfile = cli.pidfile.clone().or(subject.pidfile);
+    subject.log = cli.log.clone().or(subject.log);
+    subject.cwd = cli.cwd.clone().unwrap_or(subject.cwd);
+    subject.user.clone_from(&cli.user);
+    subject.stop.clone_from(&cli.stop);
+    subject.ready.clone_from(&cli.ready);
+    subject.environment.clone_from(&cli.env);
+    subject.timeout = cli.timeout.unwrap_or(subject.timeout);
+    Ok(vec![(subject, base.clone())])
+}
+
+/// A file that is written whole or not at all: beside its place first, and opened before the work starts.
+struct Output {
+    place: PathBuf,
+    beside: PathBuf,
+    file: std::fs::File,
+}
+
+impl Output {
+    fn open(place: &Path) -> Result<Self, Trouble> {
+        let mut name = place.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let beside = place.with_file_name(name);
+        if place.is_dir() {
+            return Err(Trouble::usage(format!("cannot write {}: it is a directory", place.display())));
+        }
+        let file = std::fs::File::create_new(&beside).map_err(|error| Trouble::usage(format!("cannot write {}: {error}", place.display())))?;
+        // Nothing may be left behind by a run that ends early: the name comes back with the content.
+        let _ = std::fs::remove_file(&beside);
+        Ok(Output { place: place.to_owned(), beside, file })
+    }
+
+    fn write(self, text: &str) -> Result<(), Trouble> {
+        drop(self.file);
+        let written = std::fs::write(&self.beside, text).and_then(|()| std::fs::rename(&self.beside, &self.place));
+        written.map_err(|error| {
+            let _ = std::fs::remove_file(&self.beside);
+            Trouble::not_judged(format!("cannot write {}: {error}", self.place.display()))
+        })
+    }
+}
+
+fn progress() -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg} [{pos}/{len}]") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, event: Event<'_>) {
+    match event {
+        Event::Planned(count) => {
+            bar.set_position(0);
+            bar.set_length(count as u64);
+        }
+        Event::Begins(name) => bar.set_message(name.to_owned()),
+        Event::Done(_) => bar.inc(1),
+        Event::Warning(line) => bar.suspend(|| anstream::eprintln!("daemonspec: {line}")),
+    }
+}
+
+/// On SIGINT, SIGTERM or SIGHUP every sandbox is ended before the process is.
+fn end_on_signals() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            sandbox::end_all();
+            anstream::eprintln!("\rdaemonspec: {}", RunError::Interrupted);
+            exit(INTERRUPTED);
+        }
+    });
+}
+
+fn wait_for_exit() -> ! {
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,173 @@
+//! The report for a person: failures in full, passes as a count. Eighty columns are enough.
+//!
+//! Styles are always written; whoever prints strips them where they do not belong.
+
+use crate::check::{Check, Failure, Level, Verdict};
+use crate::observation::Isolation;
+use crate::run::{Judged, Outcome};
+use anstyle::{AnsiColor, Style};
+use std::fmt::Write;
+
+const WIDTH: usize = 80;
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const DULL: Style = AnsiColor::Yellow.on_default();
+/// Where the values of a failure's lines begin.
+const INDENT: usize = 24;
+
+/// The report on `outcomes`; `verbose` shows passes and skips one by one.
+pub fn report(outcomes: &[Outcome], verbose: bool) -> String {
+    let mut out = String::new();
+    for (index, outcome) in outcomes.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        subject(&mut out, outcome, verbose);
+    }
+    out
+}
+
+fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
+    header(out, outcome);
+    for judged in &outcome.judged {
+        one(out, judged, verbose);
+    }
+    let failed: Vec<String> = [Level::Must, Level::Should, Level::May]
+        .into_iter()
+        .map(|level| (level, outcome.judged.iter().filter(|j| is_failure(j) && j.check.level == level).count()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(level, count)| format!("{count} {level}"))
+        .collect();
+    let mut parts = vec![format!("{} passed", outcome.count("pass"))];
+    if !failed.is_empty() {
+        parts.push(format!("{} failed", failed.join(" and ")));
+    }
+    let waived = outcome.judged.iter().filter(|j| j.waived.is_some() && matches!(j.verdict, Verdict::Fail(_))).count();
+    for (count, word) in [(waived, "waived"), (outcome.count("broken"), "not observed"), (outcome.count("skip"), "skipped")] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    let _ = writeln!(out, "{}", parts.join(", "));
+    last_line(out, outcome);
+}
+
+fn header(out: &mut String, outcome: &Outcome) {
+    let command: Vec<&str> = outcome.command.iter().map(crate::observation::Text::as_str).collect();
+    let command = command.join(" ");
+    let place = match outcome.isolation {
+        Isolation::Full => "sandboxed",
+        Isolation::None => "no sandbox",
+    };
+    let facts = format!("{} · {place} · {:.0} ms", outcome.profile, outcome.duration.as_secs_f64() * 1000.0);
+    let shown = if command.chars().count() > 200 { format!("{}...", command.chars().take(197).collect::<String>()) } else { command };
+    let gap = WIDTH.saturating_sub(shown.chars().count() + facts.chars().count());
+    if gap >= 2 {
+        let _ = writeln!(out, "{shown}{}{facts}\n", " ".repeat(gap));
+    } else {
+        let _ = writeln!(out, "{shown}\n{facts:>WIDTH$}\n");
+    }
+}
+
+fn is_failure(judged: &Judged) -> bool {
+    matches!(judged.verdict, Verdict::Fail(_)) && judged.waived.is_none()
+}
+
+fn one(out: &mut String, judged: &Judged, verbose: bool) {
+    let check = judged.check;
+    let mut line = |style: Style, word: &str, text: &str| {
+        let head = format!("{style}{word:<5}{style:#} {:<7} ", check.level);
+        wrapped(out, &head, 14, &format!("{:<INDENT$}{text}", format!("{} ", check.id)));
+    };
+    match (&judged.verdict, &judged.waived) {
+        (Verdict::Fail(failure), None) => {
+            line(BAD, "FAIL", &format!("not so: {}", check.title));
+            details(out, check, failure);
+        }
+        (Verdict::Fail(_), Some(why)) if verbose => line(DULL, "waive", why),
+        (Verdict::Pass, Some(why)) => {
+            line(BAD, "FAIL", "it passes now, and the manifest still expects it to fail");
+            field(out, "mend", &format!("take `{}` (\"{why}\") out of the manifest's expect", check.id));
+        }
+        (Verdict::Pass, None) if verbose => line(GOOD, "pass", check.title),
+        (Verdict::Broken(why), _) => line(DULL, "?", &format!("not observed: {why}")),
+        (Verdict::Skip(why), _) if verbose => line(DULL, "skip", why),
+        _ => {}
+    }
+}
+
+fn details(out: &mut String, check: &Check, failure: &Failure) {
+    field(out, "expected", &failure.expected);
+    field(out, "actual", &failure.actual);
+    for evidence in failure.evidence.iter().take(5) {
+        field(out, "seen", evidence);
+    }
+    if failure.evidence.len() > 5 {
+        field(out, "seen", &format!("and {} more like it", failure.evidence.len() - 5));
+    }
+    field(out, "mend", check.remedy);
+    field(out, "source", check.sources.first().copied().unwrap_or_default());
+    out.push('\n');
+}
+
+fn field(out: &mut String, name: &str, value: &str) {
+    wrapped(out, &format!("{:14}{name:<10}", ""), INDENT, value);
+}
+
+/// Writes `head` and then `text`, broken at spaces so that it ends by the eightieth column and continues at `indent`.
+fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
+    let room = WIDTH - indent;
+    out.push_str(head);
+    let mut used = 0;
+    for (index, word) in text.split(' ').enumerate() {
+        let width = word.chars().count();
+        if index > 0 && used + 1 + width > room {
+            while out.ends_with(' ') {
+                out.pop();
+            }
+            let _ = write!(out, "\n{:indent$}", "");
+            used = 0;
+        } else if index > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += width;
+    }
+    while out.ends_with(' ') {
+        out.pop();
+    }
+    out.push('\n');
+}
+
+fn last_line(out: &mut String, outcome: &Outcome) {
+    let name = &outcome.name;
+    let next = |judged: &Judged| format!("daemonspec explain {}", judged.check.id);
+    let (verdict, hint) = match outcome.exit_code() {
+        0 => {
+            let failing = outcome.judged.iter().find(|j| is_failure(j));
+            (format!("{name} conforms."), failing.map(next).unwrap_or_default())
+        }
+        1 => (format!("{name} does not conform."), outcome.failures().next().map(next).unwrap_or_default()),
+        _ => {
+            let unseen = outcome.judged.iter().find(|j| matches!(j.verdict, Verdict::Broken(_)));
+            (format!("{name} could not be judged."), unseen.map(next).unwrap_or_default())
+        }
+    };
+    let gap = WIDTH.saturating_sub(verdict.chars().count() + hint.chars().count()).max(2);
+    let _ = writeln!(out, "{}", format!("{verdict}{}{hint}", " ".repeat(gap)).trim_end());
+}
+
+/// The catalogue as a list for a person.
+pub fn list(checks: &[&'static Check]) -> String {
+    let mut out = String::new();
+    let mut family = None;
+    for check in checks {
+        if family != Some(check.family) {
+            let _ = writeln!(out, "{}{}", if family.is_some() { "\n" } else { "" }, check.family);
+            family = Some(check.family);
+        }
+        let _ = writeln!(out, "  {:<7} {:<30} {}", check.level, check.id, check.title);
+    }
+    out
+}

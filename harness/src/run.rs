@@ -1,0 +1,425 @@
+//! Plans the scenarios that the chosen checks need, has them performed, and judges what was seen.
+//!
+//! The clean launch comes first: it says whether there is anything to judge, and teaches the others where the PID file and
+//! the log are. The others then run side by side, each in a sandbox of its own.
+
+use crate::check::{Check, Level, Profile, Record, Verdict, catalogue};
+use crate::observation::{Isolation, Launch, Look, Observation, Text, Unseen};
+use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
+use crate::scenario::{Halt, Known, SCENARIOS, Scenario};
+use crate::subject::Subject;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// How much isolation is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Full where the machine grants it, none elsewhere, and the report says which.
+    Auto,
+    /// Full, or nothing is run.
+    Full,
+    /// None: on the machine itself.
+    None,
+}
+
+/// What to judge, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The kind of daemon it means to be.
+    pub profile: Profile,
+    /// Only these checks; all of the profile where empty.
+    pub only: BTreeSet<&'static str>,
+    /// Not these.
+    pub skip: BTreeSet<&'static str>,
+    /// Failing checks of this level and above make the run fail.
+    pub level: Level,
+    /// How much isolation.
+    pub isolation: Wanted,
+    /// Scenarios at a time; never less than one.
+    pub jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            profile: Profile::Sysv,
+            only: BTreeSet::new(),
+            skip: BTreeSet::new(),
+            level: Level::Must,
+            isolation: Wanted::Auto,
+            jobs: std::thread::available_parallelism().map_or(1, Into::into),
+        }
+    }
+}
+
+impl Options {
+    /// The chosen checks, in the catalogue's order.
+    pub fn checks(&self) -> Vec<&'static Check> {
+        catalogue()
+            .filter(|c| self.only.contains(c.id) || (self.only.is_empty() && c.profiles.contains(&self.profile)))
+            .filter(|c| !self.skip.contains(c.id))
+            .collect()
+    }
+}
+
+/// Why a subject could not be judged.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Its program could not be executed.
+    #[error("cannot start `{program}`: {why}")]
+    CannotStart {
+        /// The word that names it.
+        program: Text,
+        /// Why.
+        why: String,
+    },
+    /// Its setup line failed.
+    #[error("cannot judge `{name}`: its setup line ended with {ended}{said}")]
+    Setup {
+        /// The subject.
+        name: String,
+        /// How the line ended.
+        ended: String,
+        /// What it said.
+        said: String,
+    },
+    /// It forks without end.
+    #[error("cannot judge `{name}`: it forks without end ({count} processes); all of them were ended")]
+    TooManyProcesses {
+        /// The subject.
+        name: String,
+        /// How many there were.
+        count: usize,
+    },
+    /// Something of the machine's would be harmed.
+    #[error("cannot judge `{name}` without isolation: {path} is there already, perhaps of a running instance; stop that and remove the file, or use --isolation full")]
+    InUse {
+        /// The subject.
+        name: String,
+        /// The PID file.
+        path: String,
+    },
+    /// No sandbox.
+    #[error("cannot judge `{name}`: {error}")]
+    Sandbox {
+        /// The subject.
+        name: String,
+        /// Why.
+        error: SandboxError,
+    },
+    /// The harness itself failed.
+    #[error("cannot judge `{name}`: {what}")]
+    System {
+        /// The subject.
+        name: String,
+        /// What failed.
+        what: String,
+    },
+    /// The options leave no check.
+    #[error("no check is left to run: --only and --skip exclude them all")]
+    NoChecks,
+    /// Everything started is gone.
+    #[error("interrupted; everything that was started is gone")]
+    Interrupted,
+}
+
+/// What happens during a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// So many scenarios will be performed.
+    Planned(usize),
+    /// A scenario begins.
+    Begins(&'a str),
+    /// A scenario is done.
+    Done(&'a str),
+    /// Something the user should know.
+    Warning(&'a str),
+}
+
+/// One check's verdict on one subject.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The check.
+    pub check: &'static Check,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Why its failure was expected.
+    pub waived: Option<String>,
+}
+
+/// The result of a run on one subject.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The subject's name.
+    pub name: String,
+    /// Its command, `{dir}` filled in.
+    pub command: Vec<Text>,
+    /// The profile it was judged by.
+    pub profile: Profile,
+    /// How much of a sandbox there was.
+    pub isolation: Isolation,
+    /// Failing checks of this level and above count.
+    pub level: Level,
+    /// How long it took.
+    pub duration: Duration,
+    /// Every chosen check's verdict, in the catalogue's order.
+    pub judged: Vec<Judged>,
+}
+
+impl Outcome {
+    /// How many checks came out so.
+    pub fn count(&self, verdict: &str) -> usize {
+        self.judged.iter().filter(|j| j.verdict.as_str() == verdict).count()
+    }
+
+    /// The failures that count: at or above the level and not expected, or expected and not there.
+    pub fn failures(&self) -> impl Iterator<Item = &Judged> {
+        self.judged.iter().filter(|j| match &j.verdict {
+            Verdict::Fail(_) => j.waived.is_none() && j.check.level >= self.level,
+            Verdict::Pass => j.waived.is_some(),
+            Verdict::Skip(_) | Verdict::Broken(_) => false,
+        })
+    }
+
+    /// Whether it conforms: nothing that counts failed, and at least one check passed.
+    pub fn conforms(&self) -> bool {
+        self.failures().next().is_none() && self.count("broken") == 0 && self.count("pass") > 0
+    }
+
+    /// The exit code of the contract: 0, 1 or 3.
+    pub fn exit_code(&self) -> i32 {
+        if self.failures().next().is_some() {
+            1
+        } else if self.conforms() {
+            0
+        } else {
+            3
+        }
+    }
+}
+
+/// Judges one subject.
+///
+/// # Errors
+/// When it could not be started, or the harness could not do its work.
+pub fn check(subject: &Subject, options: &Options, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Outcome, RunError> {
+    let checks = options.checks();
+    if checks.is_empty() {
+        return Err(RunError::NoChecks);
+    }
+    let began = Instant::now();
+    let (record, command) = observe(subject, options, &checks, on_event)?;
+    let judged = checks
+        .into_iter()
+        .map(|check| Judged { check, verdict: check.judge(&record), waived: subject.expected.get(check.id).cloned() })
+        .collect();
+    Ok(Outcome {
+        name: subject.name.clone(),
+        command,
+        profile: options.profile,
+        isolation: record.isolation,
+        level: options.level,
+        duration: began.elapsed(),
+        judged,
+    })
+}
+
+/// Everything one run needs and no scenario changes.
+struct Run<'a> {
+    subject: Subject,
+    environment: Vec<(OsString, OsString)>,
+    directory: PathBuf,
+    private: PathBuf,
+    isolation: Isolation,
+    name: &'a str,
+}
+
+type Seen = Result<Observation, Unseen>;
+
+fn observe(
+    subject: &Subject,
+    options: &Options,
+    checks: &[&'static Check],
+    on_event: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<(Record, Vec<Text>), RunError> {
+    let wanted: BTreeSet<&str> = checks.iter().flat_map(|c| c.scenarios()).collect();
+    let Some((clean, others)) = SCENARIOS.split_first() else { return Err(RunError::NoChecks) };
+    let others: Vec<&&Scenario> = others.iter().filter(|s| wanted.contains(s.name)).collect();
+    on_event(Event::Planned(others.len() + 1));
+
+    let isolation = if options.isolation == Wanted::None { Isolation::None } else { Isolation::Full };
+    let mut run = Run::new(subject, isolation)?;
+    on_event(Event::Begins(clean.name));
+    let mut first = run.perform(clean, &Known::default());
+    if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) = (&first, options.isolation) {
+        let warning = format!("no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped");
+        on_event(Event::Warning(&warning));
+        run = Run::new(subject, Isolation::None)?;
+        first = run.perform(clean, &Known::default());
+    }
+    let seen = first?;
+    on_event(Event::Done(clean.name));
+
+    let known = run.learn(&seen);
+    let mut scenarios = BTreeMap::new();
+    let hopeless = no_use_in_more(&seen);
+    scenarios.insert(clean.name.to_owned(), seen);
+    if let Some(why) = hopeless {
+        scenarios.extend(others.iter().map(|s| (s.name.to_owned(), Err(why.clone()))));
+    } else {
+        scenarios.extend(run.side_by_side(&others, &known, options.jobs, on_event)?);
+    }
+    let record = Record {
+        isolation: run.isolation,
+        documented_cwd: run.subject.cwd.to_string_lossy().into_owned(),
+        drops_to: subject.user.clone(),
+        own_stop: subject.stop.is_some(),
+        scenarios,
+    };
+    let command = run.subject.command.iter().map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect();
+    Ok((record, command))
+}
+
+/// Why no other scenario can show anything, if the clean launch did not give a daemon.
+fn no_use_in_more(clean: &Seen) -> Option<Unseen> {
+    let clean = clean.as_ref().ok()?;
+    let launch: &Launch = clean.launch("start").ok()?;
+    let look: &Look = clean.look("rest").ok()?;
+    if launch.ended.is_none() {
+        Some(Unseen::Broken("the clean start's launcher did not end, so no other start was tried (see launcher-exits)".to_owned()))
+    } else if look.main.is_none() {
+        Some(Unseen::Broken("the clean start left no daemon, so no other start was tried (see daemon-stays-up)".to_owned()))
+    } else {
+        None
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(subject: &'a Subject, isolation: Isolation) -> Result<Self, RunError> {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let directory = std::env::current_dir()
+            .map_err(|error| RunError::System { name: subject.name.clone(), what: format!("the current directory: {error}") })?;
+        let private = match isolation {
+            Isolation::Full => PathBuf::from(PRIVATE_DIRECTORY),
+            Isolation::None => {
+                let unique = format!("daemonspec-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+                std::env::temp_dir().join(unique)
+            }
+        };
+        let located = subject.located(&private, &directory);
+        if isolation == Isolation::None {
+            if let Some(path) = located.pidfile.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
+                return Err(RunError::InUse { name: subject.name.clone(), path: path.display().to_string() });
+            }
+        }
+        // What a supervisor of the harness told the harness is not meant for the subject.
+        let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os()
+            .filter(|(key, _)| !["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|k| key == k))
+            .collect();
+        environment.extend(located.environment.iter().cloned());
+        let environment = environment.into_iter().collect();
+        Ok(Run { subject: located, environment, directory, private, isolation, name: &subject.name })
+    }
+
+    /// Performs one scenario, in as many lives as it takes.
+    fn perform(&self, scenario: &Scenario, known: &Known) -> Result<Seen, RunError> {
+        let request = Request {
+            isolation: self.isolation,
+            directory: self.directory.clone(),
+            documented: self.subject.cwd.clone(),
+            patience: self.subject.timeout * 20 + Duration::from_secs(30),
+        };
+        let mut seen = Vec::new();
+        let mut from = 0;
+        loop {
+            let act = |inside| scenario.perform(from, &self.subject, &self.environment, &self.private, known, inside);
+            let life = sandbox::run(&request, act).map_err(|error| match error {
+                SandboxError::Interrupted => RunError::Interrupted,
+                error => RunError::Sandbox { name: self.name.to_owned(), error },
+            })?;
+            seen.extend(life.seen);
+            if let Some(halt) = life.halt {
+                return Err(self.halted(halt));
+            }
+            match life.next {
+                Some(next) if next > from => from = next,
+                _ => break,
+            }
+        }
+        Ok(Ok(Observation { scenario: scenario.name.to_owned(), seen }))
+    }
+
+    fn halted(&self, halt: Halt) -> RunError {
+        let name = self.name.to_owned();
+        match halt {
+            Halt::CannotStart(errno, program) => {
+                let why = match nix::errno::Errno::from_raw(errno) {
+                    nix::errno::Errno::ENOENT if !program.as_str().contains('/') => "no such command on PATH".to_owned(),
+                    errno => errno.desc().to_lowercase(),
+                };
+                RunError::CannotStart { program, why }
+            }
+            Halt::Setup(ended, said) => {
+                let said = if said.is_empty() { String::new() } else { format!(": {}", said.short(200)) };
+                RunError::Setup { name, ended, said }
+            }
+            Halt::TooManyProcesses(count) => RunError::TooManyProcesses { name, count },
+            Halt::Orphaned => RunError::Interrupted,
+            Halt::System(what) => RunError::System { name, what },
+        }
+    }
+
+    /// What the clean launch teaches the others.
+    fn learn(&mut self, clean: &Seen) -> Known {
+        let mut known = Known::default();
+        let Some(look) = clean.as_ref().ok().and_then(|seen| seen.look("rest").ok()) else { return known };
+        let path = |file: &crate::observation::FileSeen| PathBuf::from(file.path.as_str());
+        if let Some(file) = &look.pidfile {
+            known.pidfile.clone_from(&file.found);
+            self.subject.pidfile.get_or_insert_with(|| path(file));
+        }
+        if let Some(file) = &look.log {
+            self.subject.log.get_or_insert_with(|| path(file));
+        }
+        known
+    }
+
+    /// Performs the scenarios, `jobs` at a time; on the machine itself one after the other, as they would meet.
+    fn side_by_side(
+        &self,
+        scenarios: &[&&Scenario],
+        known: &Known,
+        jobs: usize,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Vec<(String, Seen)>, RunError> {
+        let jobs = if self.isolation == Isolation::None { 1 } else { jobs.clamp(1, scenarios.len().max(1)) };
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::new());
+        let work = || {
+            while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                on_event(Event::Begins(scenario.name));
+                let seen = match self.perform(scenario, known) {
+                    // What keeps one scenario from being performed does not spoil the others.
+                    Err(error @ (RunError::Setup { .. } | RunError::CannotStart { .. } | RunError::System { .. })) => {
+                        Ok(Err(Unseen::Broken(error.to_string())))
+                    }
+                    other => other,
+                };
+                on_event(Event::Done(scenario.name));
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((scenario.name.to_owned(), seen));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..jobs {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.into_iter().map(|(name, seen)| seen.map(|seen| (name, seen))).collect()
+    }
+}

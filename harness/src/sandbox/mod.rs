@@ -1,0 +1,353 @@
+//! The throw-away world in which a scenario runs, seen from outside: it is made, it answers once, it is gone.
+//!
+//! ```text
+//! the caller's thread
+//!  └─ keeper   leaves the caller's session, enters the namespaces, waits
+//!      └─ init   pid 1 of the sandbox: carries out the scenario, sends what it saw, ends
+//!          └─ shell   leader of the terminal's session (see `shell`)
+//!              └─ subject
+//! ```
+//!
+//! When init ends the kernel kills whatever is left inside. Each of keeper and init asks to be killed when its parent
+//! dies, so a SIGKILL to the caller takes all with it. Without namespaces there is one process instead of keeper and init:
+//! a subreaper that, when its parent dies, first ends every descendant.
+
+mod network;
+pub(crate) mod root;
+pub(crate) mod shell;
+pub(crate) mod sys;
+
+use crate::observation::Isolation;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, getppid, pipe2, setsid};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// The most that one sandbox may answer, in bytes.
+const LONGEST_ANSWER: u64 = 64 << 20;
+/// The descriptor on which init answers; everything above is closed, so that no sandbox holds another's.
+const ANSWER: i32 = 3;
+
+/// What to ask of the sandbox.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// How much of it is wanted.
+    pub isolation: Isolation,
+    /// The directory to launch from.
+    pub directory: PathBuf,
+    /// The directory that the daemon says it works in.
+    pub documented: PathBuf,
+    /// After this long the sandbox is torn down whatever it is doing.
+    pub patience: Duration,
+}
+
+/// What the inside finds ready.
+pub(crate) struct Inside {
+    /// The sandbox's file system; `None` without isolation.
+    pub root: Option<root::Root>,
+    /// The directory to launch from.
+    pub launch_directory: PathBuf,
+    /// The caller's scheduling priority, which subjects get back.
+    pub nice: i32,
+    /// Readable once whoever asked is gone (without isolation only; otherwise the kernel ends init first).
+    pub orphaned: Option<OwnedFd>,
+}
+
+/// Why there was no answer.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    /// The system does not allow what was asked.
+    #[error("the sandbox was refused: {0}; `--isolation none` runs without one, on the machine itself")]
+    Refused(String),
+    /// It ended without an answer.
+    #[error("the sandbox ended without an answer ({0})")]
+    Ended(String),
+    /// It took longer than its patience.
+    #[error("the sandbox did not come to an end within {0} s and was torn down")]
+    TimedOut(u64),
+    /// A system call on the outside failed.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, io::Error),
+    /// All sandboxes are being ended.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Answer<T> {
+    Refused(String),
+    Done(T),
+}
+
+/// Processes to end when the harness is interrupted, and whether that has begun.
+static RUNNING: Mutex<(bool, Vec<Pid>)> = Mutex::new((false, Vec::new()));
+
+/// Ends every sandbox of this process, refuses new ones, and returns once all is gone.
+pub fn end_all() {
+    let running = {
+        let mut guard = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        guard.0 = true;
+        guard.1.clone()
+    };
+    for pid in &running {
+        // SIGTERM is for the subreaper, which has descendants to end; a keeper does not handle it and dies of it.
+        let _ = nix::sys::signal::kill(*pid, Signal::SIGTERM);
+    }
+    // Whoever started them reaps them, and strikes them off.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline {
+        let left = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1.clone();
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            if let Ok(pidfd) = sys::pidfd_open(pid) {
+                let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(50u8));
+            }
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Runs `act` as init of a fresh sandbox and returns what it returned, by value through a pipe.
+///
+/// # Errors
+/// When the sandbox could not be made, or ended without an answer.
+pub(crate) fn run<T, F>(request: &Request, act: F) -> Result<T, SandboxError>
+where
+    T: Serialize + DeserializeOwned,
+    F: FnOnce(Inside) -> T,
+{
+    let (reader, writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| SandboxError::System("make a pipe", e.into()))?;
+    let me = nix::unistd::getpid();
+    let keeper = {
+        let mut running = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if running.0 {
+            return Err(SandboxError::Interrupted);
+        }
+        // Signals stay blocked over the fork: a handler of the caller's must not run in the child.
+        let mut before = SigSet::empty();
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before));
+        let forked = sys::fork();
+        if let Ok(ForkResult::Child) = forked {
+            keep::<T, F>(request, me, writer, act);
+        }
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+        match forked {
+            Ok(ForkResult::Parent { child }) => running.1.push(child),
+            _ => return Err(SandboxError::System("fork", io::Error::last_os_error())),
+        }
+        *running.1.last().unwrap_or(&me)
+    };
+    drop(writer);
+    let answer = read_answer(reader, request.patience);
+    if answer.is_none() {
+        let _ = nix::sys::signal::kill(keeper, Signal::SIGKILL);
+    }
+    let ended = waitpid(keeper, None);
+    let mut running = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    running.1.retain(|pid| *pid != keeper);
+    if running.0 {
+        return Err(SandboxError::Interrupted);
+    }
+    drop(running);
+    let Some(bytes) = answer else { return Err(SandboxError::TimedOut(request.patience.as_secs())) };
+    match serde_json::from_slice(&bytes) {
+        Ok(Answer::Done(value)) => Ok(value),
+        Ok(Answer::Refused(why)) => Err(SandboxError::Refused(why)),
+        Err(error) => Err(SandboxError::Ended(match ended {
+            Ok(WaitStatus::Exited(_, status)) => format!("status {status}, {error}"),
+            Ok(WaitStatus::Signaled(_, signal, _)) => format!("{signal}"),
+            other => format!("{other:?}"),
+        })),
+    }
+}
+
+/// Everything up to the end of file; `None` when that does not come in time.
+fn read_answer(reader: OwnedFd, patience: Duration) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + patience;
+    let mut file = fs::File::from(reader);
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 65536];
+    loop {
+        let left = deadline.checked_duration_since(Instant::now())?;
+        let timeout = PollTimeout::try_from(left.as_millis().min(1 << 30)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) => return None,
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(_) => return None,
+            Ok(_) => {}
+        }
+        match file.read(&mut chunk) {
+            Ok(0) => return Some(bytes),
+            Ok(n) if (bytes.len() + n) as u64 <= LONGEST_ANSWER => bytes.extend_from_slice(&chunk[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            _ => return None,
+        }
+    }
+}
+
+/// The keeper. Never returns.
+fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, writer: OwnedFd, act: F) -> ! {
+    let wanted = writer.as_raw_fd();
+    std::mem::forget(writer);
+    let nice = sys::nice();
+    let answer = |answer: Answer<T>| {
+        // SAFETY: `ANSWER` is open below, and nobody else owns it in this process.
+        let mut out = unsafe { <fs::File as std::os::fd::FromRawFd>::from_raw_fd(ANSWER) };
+        let _ = serde_json::to_vec(&answer).map(|bytes| out.write_all(&bytes));
+    };
+    let _ = sys::move_fd(wanted, ANSWER);
+    sys::set_cloexec(ANSWER);
+    sys::close_range(ANSWER + 1, i32::MAX);
+    quiet_streams();
+    // Handlers of the caller's go; then every signal may come again, but is only ever read by init.
+    sys::reset_signals();
+    // A session of its own: Ctrl-C at the harness's terminal is the harness's to handle.
+    let _ = setsid();
+    let full = request.isolation == Isolation::Full;
+    let _ = prctl::set_pdeathsig(if full { Signal::SIGKILL } else { Signal::SIGTERM });
+    if getppid() != parent {
+        sys::exit_now(1);
+    }
+    if !full {
+        let orphaned = subreaper();
+        let launch_directory = request.directory.clone();
+        answer(Answer::Done(act(Inside { root: None, launch_directory, nice, orphaned })));
+        end_descendants();
+        sys::exit_now(0);
+    }
+    let user = match enter_namespaces() {
+        Ok(user) => user,
+        Err(why) => {
+            answer(Answer::Refused(why));
+            sys::exit_now(0);
+        }
+    };
+    // Init learns from this pipe that the keeper was already gone when it asked to be told of its death.
+    let Ok((alive_reader, alive_writer)) = pipe2(nix::fcntl::OFlag::O_CLOEXEC) else { sys::exit_now(1) };
+    match sys::fork() {
+        Ok(ForkResult::Child) => {
+            drop(alive_writer);
+            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+            let mut fds = [PollFd::new(alive_reader.as_fd(), PollFlags::empty())];
+            if matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0) {
+                sys::exit_now(1);
+            }
+            drop(alive_reader);
+            answer(match furnish(request, user) {
+                Ok(root) => {
+                    let launch_directory = root.launch_directory.clone();
+                    // Under a subject that forks without end, init must still get its turn.
+                    sys::set_nice(-20);
+                    Answer::Done(act(Inside { root: Some(root), launch_directory, nice, orphaned: None }))
+                }
+                Err(why) => Answer::Refused(why),
+            });
+            sys::exit_now(0);
+        }
+        Ok(ForkResult::Parent { child }) => {
+            // Only init may hold the answer's pipe, and only the keeper the other.
+            drop(alive_reader);
+            sys::close_range(ANSWER, ANSWER);
+            let _ = waitpid(child, None);
+            drop(alive_writer);
+            sys::exit_now(0);
+        }
+        Err(error) => {
+            answer(Answer::Refused(format!("fork: {error}")));
+            sys::exit_now(0);
+        }
+    }
+}
+
+/// 0, 1 and 2 on /dev/null: the caller's own are not the sandbox's to hold.
+fn quiet_streams() {
+    if let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+        for fd in 0..=2 {
+            let _ = sys::move_fd(null.as_raw_fd(), fd);
+        }
+    }
+}
+
+/// Leaves the machine's namespaces; says whether an ordinary user's namespace was needed for that.
+fn enter_namespaces() -> Result<bool, String> {
+    let wanted = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if uid.is_root() {
+        match unshare(wanted) {
+            Ok(()) => return Ok(false),
+            // Root of a container without CAP_SYS_ADMIN may still have user namespaces.
+            Err(nix::errno::Errno::EPERM) => {}
+            Err(error) => return Err(format!("unshare: {error}")),
+        }
+    }
+    unshare(wanted | CloneFlags::CLONE_NEWUSER).map_err(|error| format!("no user namespaces for uid {uid} (unshare: {error})"))?;
+    let write = |name: &str, text: String| fs::write(format!("/proc/self/{name}"), text).map_err(|e| format!("/proc/self/{name}: {e}"));
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("{uid} {uid} 1"))?;
+    write("gid_map", format!("{gid} {gid} 1"))?;
+    Ok(true)
+}
+
+/// What is done inside before the scenario begins.
+fn furnish(request: &Request, user: bool) -> Result<root::Root, String> {
+    let _ = nix::unistd::sethostname("sandbox");
+    network::bring_up().map_err(|error| format!("network: {error}"))?;
+    root::enter(user, &request.directory, &request.documented)
+}
+
+/// Without namespaces: orphans come to this process, and it hears when its parent dies.
+fn subreaper() -> Option<OwnedFd> {
+    let _ = prctl::set_child_subreaper(true);
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    let _ = set.thread_block();
+    nix::sys::signalfd::SignalFd::with_flags(&set, nix::sys::signalfd::SfdFlags::SFD_CLOEXEC).ok().map(|fd| {
+        let number = fd.as_raw_fd();
+        std::mem::forget(fd);
+        // SAFETY: the SignalFd that owned it was forgotten.
+        unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) }
+    })
+}
+
+/// Kills every descendant until none is left. Orphans come to the caller, so a few rounds reach all.
+fn end_descendants() {
+    loop {
+        for pid in crate::observe::descendants() {
+            let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        match waitpid(None, Some(nix::sys::wait::WaitPidFlag::__WALL)) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// The strongest isolation this machine grants, and why not more.
+///
+/// # Errors
+/// Never for [`Isolation::None`]; the reason why the sandbox is refused otherwise.
+pub fn probe(directory: &Path) -> Result<Vec<String>, SandboxError> {
+    let request = Request {
+        isolation: Isolation::Full,
+        directory: directory.to_owned(),
+        documented: PathBuf::from("/"),
+        patience: Duration::from_secs(20),
+    };
+    run(&request, |inside| inside.root.map(|root| root.missing).unwrap_or_default())
+}

@@ -1,0 +1,148 @@
+//! The system calls that need `unsafe`, each behind a safe face. No policy here, and no `unsafe` elsewhere in the acting half.
+
+use nix::errno::Errno;
+use nix::unistd::{ForkResult, Pid};
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Forks (fork(2)).
+///
+/// The C library's own fork is used, not a bare clone: its handlers put malloc's locks in order in the child, so that the
+/// child of a process with many threads may allocate. It must not touch what other threads may have locked: std's
+/// streams, the environment, the panic hook.
+pub(crate) fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: the child runs only this crate's code, which keeps to the rule above.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Ends the process at once, without destructors or exit handlers (_exit(2)): those belong to the parent.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit takes any status and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// A descriptor that becomes readable when the process ends (pidfd_open(2)).
+pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: plain integers in, a new descriptor or -1 out.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    owned(fd)
+}
+
+/// Sends a signal to exactly that process, whoever has its number by now (pidfd_send_signal(2)).
+pub(crate) fn pidfd_send_signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the call; a null siginfo is allowed.
+    let done = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Closes all descriptors from `first` to `last` (close_range(2)), or one by one on kernels before 5.9.
+pub(crate) fn close_range(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: the callers own no `OwnedFd` in that range that they use afterwards.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if done < 0 {
+        let top = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+            .map_or(1024, |(soft, _)| i32::try_from(soft).unwrap_or(1 << 20));
+        for fd in first..=last.min(top) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// Puts `fd` at the number `at` and leaves it open across exec there (dup2(2)).
+pub(crate) fn move_fd(fd: RawFd, at: RawFd) -> nix::Result<()> {
+    if fd == at {
+        // SAFETY: F_SETFD takes plain flags.
+        return Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop);
+    }
+    // SAFETY: dup2 closes `at` if that was open; the callers hold nothing there.
+    Errno::result(unsafe { libc::dup2(fd, at) }).map(drop)
+}
+
+/// Marks `fd` close-on-exec, or not.
+pub(crate) fn set_cloexec(fd: RawFd) {
+    // SAFETY: F_SETFD takes plain flags; a closed fd is an error that does not matter here.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+}
+
+/// Makes the terminal on `fd` the caller's controlling terminal; the caller must lead its session (ioctl_tty(2)).
+pub(crate) fn set_controlling_terminal(fd: RawFd) -> nix::Result<()> {
+    // SAFETY: TIOCSCTTY takes an integer.
+    Errno::result(unsafe { libc::ioctl(fd, libc::TIOCSCTTY, 0) }).map(drop)
+}
+
+/// Default dispositions for every signal, and an empty mask: what a login gives.
+///
+/// SIGKILL, SIGSTOP and the two that the C library keeps for itself refuse, which is as it should be.
+pub(crate) fn reset_signals() {
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL is always a valid disposition.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+}
+
+/// Ignores a signal.
+pub(crate) fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is always a valid disposition.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Waits for a signal, for ever (pause(2)).
+pub(crate) fn pause() -> ! {
+    loop {
+        // SAFETY: no arguments.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Replaces the process (execve(2)); returns only when that failed.
+pub(crate) fn exec(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
+    match nix::unistd::execve(path, args, env) {
+        Err(errno) => errno,
+        Ok(never) => match never {},
+    }
+}
+
+/// Makes mounts below `path` read-only, recursively (mount_setattr(2), Linux 5.12).
+pub(crate) fn set_mounts_read_only(path: &CStr) -> io::Result<()> {
+    let attr = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: `path` is a C string and `attr` lives through the call, with its size given.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The caller's scheduling priority (setpriority(2)); failing is harmless.
+pub(crate) fn set_nice(nice: i32) {
+    // SAFETY: plain integers.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+}
+
+/// The caller's scheduling priority (getpriority(2)).
+pub(crate) fn nice() -> i32 {
+    // SAFETY: plain integers.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    match RawFd::try_from(fd) {
+        // SAFETY: the kernel has just given this descriptor to us alone.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

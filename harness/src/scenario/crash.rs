@@ -1,0 +1,27 @@
+//! A crash: everything is killed, and the daemon is started again over what that left.
+
+use super::{Scenario, Step, Then};
+
+pub(super) static SCENARIO: Scenario = Scenario {
+    name: "crash",
+    about: "killed with all its processes, and started again over what that left",
+    start: |world, _| {
+        let command = world.subject.command.clone();
+        world.launch("first", &command, false)?;
+        world.look("before")?;
+        Ok(())
+    },
+    steps: &[Step {
+        name: "again",
+        needs_daemon: true,
+        act: |world, _| {
+            let command = world.subject.command.clone();
+            world.kill_all()?;
+            let planted = world.plant_log_line()?;
+            world.launch("again", &command, false)?;
+            world.look("after")?;
+            world.look_for_log_line("log", planted)?;
+            Ok(Then::Continue)
+        },
+    }],
+};

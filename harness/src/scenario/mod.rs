@@ -1,0 +1,111 @@
+//! What is done to a subject. A scenario acts and looks; it judges nothing.
+//!
+//! Each scenario is one file with one static record, listed once below. It brings the subject up in `start`, then goes
+//! through its `steps`. A step after which the world cannot serve the next one (the daemon did not outlive it) ends that
+//! life, and the remaining steps are done with a new life in a fresh sandbox.
+
+mod crash;
+mod obstructed;
+mod stale;
+mod terminal;
+mod twice;
+pub(crate) mod world;
+
+use crate::observation::{FileFound, Seen, Unseen};
+use crate::sandbox::Inside;
+use crate::subject::Subject;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::path::Path;
+use world::{Acted, World};
+pub use world::Halt;
+
+/// One way of starting and treating a subject.
+pub struct Scenario {
+    /// Its name, as reports and checks use it.
+    pub name: &'static str,
+    /// What is done, in one line.
+    pub about: &'static str,
+    /// Brings the subject up.
+    start: fn(&mut World<'_>, &Known) -> Acted,
+    /// What is done to it then, in order.
+    steps: &'static [Step],
+}
+
+struct Step {
+    name: &'static str,
+    /// Whether it needs the daemon that `start` brought up.
+    needs_daemon: bool,
+    act: fn(&mut World<'_>, &Known) -> Acted<Then>,
+}
+
+/// Whether the next step can be done in the same world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Continue,
+    Fresh,
+}
+
+impl Then {
+    fn if_survived(survived: bool) -> Then {
+        if survived { Then::Continue } else { Then::Fresh }
+    }
+}
+
+/// What the clean launch has taught about the subject, for the scenarios after it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The PID file as the running daemon had it.
+    pub pidfile: Option<FileFound>,
+}
+
+/// What one life of a scenario gave.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Life {
+    pub(crate) seen: Vec<(String, Seen)>,
+    /// The step to go on with in a fresh sandbox; `None` when all is done.
+    pub(crate) next: Option<usize>,
+    pub(crate) halt: Option<Halt>,
+}
+
+/// All scenarios. The first is the clean launch, from which the others learn.
+pub static SCENARIOS: &[&Scenario] =
+    &[&terminal::SCENARIO, &twice::SCENARIO, &crash::SCENARIO, &stale::SCENARIO, &obstructed::SCENARIO];
+
+impl Scenario {
+    /// Performs the scenario from step `from` on, as init of a sandbox.
+    pub(crate) fn perform(
+        &self,
+        from: usize,
+        subject: &Subject,
+        environment: &[(OsString, OsString)],
+        private: &Path,
+        known: &Known,
+        inside: Inside,
+    ) -> Life {
+        let mut world = match World::new(subject, environment, private, inside) {
+            Ok(world) => world,
+            Err(halt) => return Life { seen: Vec::new(), next: None, halt: Some(halt) },
+        };
+        let outcome = self.live(from, &mut world, known);
+        let seen = world.finish();
+        match outcome {
+            Ok(next) => Life { seen, next, halt: None },
+            Err(halt) => Life { seen, next: None, halt: Some(halt) },
+        }
+    }
+
+    fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
+        (self.start)(world, known)?;
+        for (index, step) in self.steps.iter().enumerate().skip(from) {
+            if step.needs_daemon && !world.main_lives() {
+                world.unseen(step.name, Unseen::Broken("no daemon was running".to_owned()));
+                continue;
+            }
+            if (step.act)(world, known)? == Then::Fresh && index + 1 < self.steps.len() {
+                return Ok(Some(index + 1));
+            }
+        }
+        Ok(None)
+    }
+}

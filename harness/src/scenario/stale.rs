@@ -1,0 +1,30 @@
+//! A PID file is there already, and names a process that is dead.
+
+use super::{Scenario, world::plant};
+use crate::observation::Unseen;
+
+pub(super) static SCENARIO: Scenario = Scenario {
+    name: "stale",
+    about: "started over a PID file that names a dead process",
+    start: |world, known| {
+        let Some(path) = world.pidfile.clone() else {
+            for name in ["start", "rest"] {
+                world.unseen(name, Unseen::Skip("no PID file was declared or found".to_owned()));
+            }
+            return Ok(());
+        };
+        let dead = world.dead_pid()?;
+        if let Err(error) = plant(&path, &format!("{dead}\n"), known.pidfile.as_ref()) {
+            let why = format!("cannot plant a PID file at {}: {error}", path.display());
+            for name in ["start", "rest"] {
+                world.unseen(name, Unseen::Broken(why.clone()));
+            }
+            return Ok(());
+        }
+        let command = world.subject.command.clone();
+        world.launch("start", &command, true)?;
+        world.look("rest")?;
+        Ok(())
+    },
+    steps: &[],
+};
