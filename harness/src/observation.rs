@@ -319,6 +319,8 @@ pub struct Launch {
 pub struct Treatment {
     /// Whether it is proven that the act took place (a canary died of it, the kernel accepted the signal).
     pub delivered: bool,
+    /// Whether all came to rest afterwards, so that nothing more can come of it.
+    pub at_rest: bool,
     /// The main process it was aimed at.
     pub main: Pid,
     /// Whether that process outlived it.

@@ -254,12 +254,12 @@ fn observe(
     let isolation = if options.isolation == Wanted::None { Isolation::None } else { Isolation::Full };
     let mut run = Run::new(subject, isolation)?;
     on_event(Event::Begins(clean.name));
-    let mut first = run.perform(clean, &Known::default());
+    let mut first = run.perform(clean, None, on_event);
     if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) = (&first, options.isolation) {
         let warning = format!("no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped");
         on_event(Event::Warning(&warning));
         run = Run::new(subject, Isolation::None)?;
-        first = run.perform(clean, &Known::default());
+        first = run.perform(clean, None, on_event);
     }
     let seen = first?;
     on_event(Event::Done(clean.name));
@@ -326,21 +326,28 @@ impl<'a> Run<'a> {
     }
 
     /// Performs one scenario, in as many lives as it takes.
-    fn perform(&self, scenario: &Scenario, known: &Known) -> Result<Seen, RunError> {
+    fn perform(&self, scenario: &Scenario, known: Option<&Known>, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Seen, RunError> {
         let request = Request {
             isolation: self.isolation,
             directory: self.directory.clone(),
             documented: self.subject.cwd.clone(),
             patience: self.subject.timeout * 20 + Duration::from_secs(30),
         };
+        let clean = known.is_none();
         let mut seen = Vec::new();
         let mut from = 0;
         loop {
-            let act = |inside| scenario.perform(from, &self.subject, &self.environment, &self.private, known, inside);
+            // The clean launch learns from its own first life.
+            let known = known.cloned().unwrap_or_else(|| Known::from_clean_launch(&seen));
+            let act = |inside| scenario.perform(from, &self.subject, &self.environment, &self.private, &known, inside);
             let life = sandbox::run(&request, act).map_err(|error| match error {
                 SandboxError::Interrupted => RunError::Interrupted,
                 error => RunError::Sandbox { name: self.name.to_owned(), error },
             })?;
+            // The clean launch says it for all.
+            if clean && from == 0 && !life.missing.is_empty() {
+                on_event(Event::Warning(&format!("the sandbox does not show {}", life.missing.join(", "))));
+            }
             seen.extend(life.seen);
             if let Some(halt) = life.halt {
                 return Err(self.halted(halt));
@@ -375,17 +382,13 @@ impl<'a> Run<'a> {
 
     /// What the clean launch teaches the others.
     fn learn(&mut self, clean: &Seen) -> Known {
-        let mut known = Known::default();
-        let Some(look) = clean.as_ref().ok().and_then(|seen| seen.look("rest").ok()) else { return known };
-        let path = |file: &crate::observation::FileSeen| PathBuf::from(file.path.as_str());
-        if let Some(file) = &look.pidfile {
-            known.pidfile.clone_from(&file.found);
-            self.subject.pidfile.get_or_insert_with(|| path(file));
+        let Ok(seen) = clean else { return Known::default() };
+        if let Ok(look) = seen.look("rest") {
+            let path = |file: &crate::observation::FileSeen| PathBuf::from(file.path.as_str());
+            self.subject.pidfile = self.subject.pidfile.take().or_else(|| look.pidfile.as_ref().map(path));
+            self.subject.log = self.subject.log.take().or_else(|| look.log.as_ref().map(path));
         }
-        if let Some(file) = &look.log {
-            self.subject.log.get_or_insert_with(|| path(file));
-        }
-        known
+        Known::from_clean_launch(&seen.seen)
     }
 
     /// Performs the scenarios, `jobs` at a time; on the machine itself one after the other, as they would meet.
@@ -402,7 +405,7 @@ impl<'a> Run<'a> {
         let work = || {
             while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
                 on_event(Event::Begins(scenario.name));
-                let seen = match self.perform(scenario, known) {
+                let seen = match self.perform(scenario, Some(known), on_event) {
                     // What keeps one scenario from being performed does not spoil the others.
                     Err(error @ (RunError::Setup { .. } | RunError::CannotStart { .. } | RunError::System { .. })) => {
                         Ok(Err(Unseen::Broken(error.to_string())))

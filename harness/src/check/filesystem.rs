@@ -25,7 +25,7 @@ fn cwd_root(case: &Case<'_>) -> Judgement {
     if *cwd == documented || root_of_its_own {
         return pass();
     }
-    fail(documented.as_str(), cwd.as_str(), vec![format!("/proc/{}/cwd -> {cwd}", main.pid)])
+    fail(documented.as_str(), format!("it works in {cwd}"), vec![format!("/proc/{}/cwd -> {cwd}", main.pid)])
 }
 
 fn launch_directory_released(case: &Case<'_>) -> Judgement {
@@ -52,5 +52,5 @@ fn launch_directory_released(case: &Case<'_>) -> Judgement {
         })
         .collect();
     let directory = &case.clean_launch()?.directory;
-    fail(format!("{directory} can be unmounted"), "it is busy", evidence)
+    fail(format!("{directory} can be unmounted"), format!("it keeps {directory} busy"), evidence)
 }

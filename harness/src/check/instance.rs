@@ -111,5 +111,5 @@ fn stale(case: &Case<'_>) -> Judgement {
         evidence.push(format!("it said: {}", errors.text.short(120)));
     }
     evidence.extend(look.pidfile.as_ref().map(|file| format!("{}: {}", file.path, content_of(file))));
-    fail("it starts", "no process is left", evidence)
+    fail("it starts", format!("no process is left; the launcher ended with {exit}"), evidence)
 }

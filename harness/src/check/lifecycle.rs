@@ -83,11 +83,11 @@ fn daemon_stays_up(case: &Case<'_>) -> Judgement {
     if look.is_up() {
         return pass();
     }
-    let mut evidence = vec![format!("pid {} (the launcher) ended with {exit}", launch.launcher)];
+    let mut evidence = Vec::new();
     if !launch.output.text.is_empty() {
         evidence.push(format!("the terminal showed: {}", launch.output.text.short(200)));
     }
-    fail("a process is left when all is at rest", "none is", evidence)
+    fail("a process is left when all is at rest", format!("nothing is running; the launcher ended with {exit}"), evidence)
 }
 
 fn left_its_launcher(case: &Case<'_>) -> Judgement {
@@ -159,7 +159,7 @@ fn failure_explained(case: &Case<'_>) -> Judgement {
             format!("standard output: {}", launch.output.text.short(120))
         };
         let evidence = vec![format!("PID file's directory {name}: the launcher ended with {exit}"), elsewhere];
-        fail("a line on standard error that says why", "standard error is empty", evidence)
+        fail("a line on standard error that says why", "standard error stays empty when the start fails", evidence)
     })
 }
 
@@ -237,9 +237,9 @@ fn restart_after_kill(case: &Case<'_>) -> Judgement {
     if look.is_up() {
         return pass();
     }
-    let mut evidence = vec![format!("after SIGKILL to all its processes the second start ended with {exit}")];
+    let mut evidence = Vec::new();
     if !launch.output.text.is_empty() {
         evidence.push(format!("it said: {}", launch.output.text.short(200)));
     }
-    fail("it starts again", "no process is left", evidence)
+    fail("it starts again", format!("the second start left no process; it ended with {exit}"), evidence)
 }

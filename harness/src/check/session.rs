@@ -29,7 +29,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "outlives the terminal it was started from",
         sources: &["daemon(7) SysV step 6: detach from any terminal", "setsid(2)", "ioctl_tty(2)"],
         remedy: "leave the terminal's session with setsid(), and do not read from or write to the terminal",
-        judge: |case| survives(case, "hangup", "the terminal hung up")),
+        judge: |case| survives(case, "hangup", "its terminal hung up")),
     check!("survives-interrupt", Must, Session, SYSV, "terminal",
         title: "outlives Ctrl-C and Ctrl-\\ typed at that terminal",
         sources: &["daemon(7) SysV step 6: create an independent session", "termios(3): VINTR, VQUIT"],
@@ -106,17 +106,21 @@ fn terminal_released(case: &Case<'_>) -> Judgement {
     fail("no descriptor leads to the terminal", format!("held by {}", named(&holders)), evidence)
 }
 
-fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
+/// Whether the daemon outlived what a step of the clean launch did to it.
+pub(super) fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
     case.daemon()?;
     let treatment = case.scenario("terminal")?.treatment(step)?;
     if !treatment.delivered {
         return broken(format!("it could not be proven that {what}"));
     }
+    if treatment.survived && !treatment.at_rest {
+        return broken(format!("it never came to rest after {what}, so whether it outlives that cannot be told"));
+    }
     if treatment.survived {
         return pass();
     }
     let how = treatment.ended.map_or("it is gone".to_owned(), |exit| format!("it ended with {exit}"));
-    fail(format!("pid {} lives on when {what}", treatment.main), how.clone(), vec![format!("pid {}: {how}", treatment.main)])
+    fail(format!("pid {} lives on after {what}", treatment.main), how.clone(), vec![format!("pid {}: {how}", treatment.main)])
 }
 
 fn survives_interrupt(case: &Case<'_>) -> Judgement {

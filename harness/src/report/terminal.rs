@@ -14,6 +14,8 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const DULL: Style = AnsiColor::Yellow.on_default();
 /// Where the values of a failure's lines begin.
 const INDENT: usize = 24;
+/// Where the text beside a check's name begins.
+const COLUMN: usize = 40;
 
 /// The report on `outcomes`; `verbose` shows passes and skips one by one.
 pub fn report(outcomes: &[Outcome], verbose: bool) -> String {
@@ -32,6 +34,7 @@ fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
     for judged in &outcome.judged {
         one(out, judged, verbose);
     }
+    unobserved(out, &outcome.judged);
     let failed: Vec<String> = [Level::Must, Level::Should, Level::May]
         .into_iter()
         .map(|level| (level, outcome.judged.iter().filter(|j| is_failure(j) && j.check.level == level).count()))
@@ -75,35 +78,57 @@ fn is_failure(judged: &Judged) -> bool {
 
 fn one(out: &mut String, judged: &Judged, verbose: bool) {
     let check = judged.check;
-    let mut line = |style: Style, word: &str, text: &str| {
-        let head = format!("{style}{word:<5}{style:#} {:<7} ", check.level);
-        wrapped(out, &head, 14, &format!("{:<INDENT$}{text}", format!("{} ", check.id)));
-    };
     match (&judged.verdict, &judged.waived) {
         (Verdict::Fail(failure), None) => {
-            line(BAD, "FAIL", &format!("not so: {}", check.title));
+            line(out, BAD, "FAIL", check, &failure.actual);
             details(out, check, failure);
         }
-        (Verdict::Fail(_), Some(why)) if verbose => line(DULL, "waive", why),
+        (Verdict::Fail(_), Some(why)) if verbose => line(out, DULL, "waive", check, why),
         (Verdict::Pass, Some(why)) => {
-            line(BAD, "FAIL", "it passes now, and the manifest still expects it to fail");
+            line(out, BAD, "FAIL", check, "it passes now, and the manifest still expects it to fail");
             field(out, "mend", &format!("take `{}` (\"{why}\") out of the manifest's expect", check.id));
         }
-        (Verdict::Pass, None) if verbose => line(GOOD, "pass", check.title),
-        (Verdict::Broken(why), _) => line(DULL, "?", &format!("not observed: {why}")),
-        (Verdict::Skip(why), _) if verbose => line(DULL, "skip", why),
+        (Verdict::Pass, None) if verbose => line(out, GOOD, "pass", check, check.title),
+        (Verdict::Skip(why), _) if verbose => line(out, DULL, "skip", check, why),
         _ => {}
+    }
+}
+
+/// `FAIL  must    new-session             text`; a long name has the line to itself.
+fn line(out: &mut String, style: Style, word: &str, check: &Check, text: &str) {
+    let head = format!("{style}{word:<5}{style:#} {:<7} {:<width$} ", check.level, check.id, width = COLUMN - 15);
+    if check.id.len() <= COLUMN - 15 {
+        wrapped(out, &head, COLUMN, text);
+    } else {
+        let _ = writeln!(out, "{}", head.trim_end());
+        wrapped(out, &" ".repeat(COLUMN), COLUMN, text);
+    }
+}
+
+/// What was not observed, by reason: one cause often takes many checks with it.
+fn unobserved(out: &mut String, judged: &[Judged]) {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for judged in judged {
+        let Verdict::Broken(why) = &judged.verdict else { continue };
+        match reasons.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, ids)) => ids.push(judged.check.id),
+            None => reasons.push((why, vec![judged.check.id])),
+        }
+    }
+    for (why, ids) in reasons {
+        let named = if ids.len() <= 3 { ids.join(", ") } else { format!("{} and {} more", ids[..2].join(", "), ids.len() - 2) };
+        wrapped(out, &format!("{DULL}?{DULL:#}     "), 6, &format!("{why}: {named}"));
     }
 }
 
 fn details(out: &mut String, check: &Check, failure: &Failure) {
     field(out, "expected", &failure.expected);
-    field(out, "actual", &failure.actual);
-    for evidence in failure.evidence.iter().take(5) {
+    let evidence: Vec<&String> = failure.evidence.iter().filter(|e| **e != failure.actual).collect();
+    for evidence in evidence.iter().take(5) {
         field(out, "seen", evidence);
     }
-    if failure.evidence.len() > 5 {
-        field(out, "seen", &format!("and {} more like it", failure.evidence.len() - 5));
+    if evidence.len() > 5 {
+        field(out, "seen", &format!("and {} more like it", evidence.len() - 5));
     }
     field(out, "mend", check.remedy);
     field(out, "source", check.sources.first().copied().unwrap_or_default());
@@ -111,7 +136,7 @@ fn details(out: &mut String, check: &Check, failure: &Failure) {
 }
 
 fn field(out: &mut String, name: &str, value: &str) {
-    wrapped(out, &format!("{:14}{name:<10}", ""), INDENT, value);
+    wrapped(out, &format!("{:14}{name:<9} ", ""), INDENT, value);
 }
 
 /// Writes `head` and then `text`, broken at spaces so that it ends by the eightieth column and continues at `indent`.

@@ -22,19 +22,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, getppid, pipe2, setsid};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// The most that one sandbox may answer, in bytes.
 const LONGEST_ANSWER: u64 = 64 << 20;
+/// How long a sandbox that is torn down may take to end what it started.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// The descriptor on which init answers; everything above is closed, so that no sandbox holds another's.
 const ANSWER: i32 = 3;
 
@@ -150,8 +152,12 @@ where
         *running.1.last().unwrap_or(&me)
     };
     drop(writer);
-    let answer = read_answer(reader, request.patience);
+    let mut reader = fs::File::from(reader);
+    let answer = read_answer(&mut reader, request.patience);
     if answer.is_none() {
+        // A subreaper that is killed outright leaves its descendants to the machine; it is asked first.
+        let _ = nix::sys::signal::kill(keeper, Signal::SIGTERM);
+        let _ = read_answer(&mut reader, LAST_PATIENCE);
         let _ = nix::sys::signal::kill(keeper, Signal::SIGKILL);
     }
     let ended = waitpid(keeper, None);
@@ -174,9 +180,8 @@ where
 }
 
 /// Everything up to the end of file; `None` when that does not come in time.
-fn read_answer(reader: OwnedFd, patience: Duration) -> Option<Vec<u8>> {
+fn read_answer(file: &mut fs::File, patience: Duration) -> Option<Vec<u8>> {
     let deadline = Instant::now() + patience;
-    let mut file = fs::File::from(reader);
     let mut bytes = Vec::new();
     let mut chunk = [0; 65536];
     loop {
@@ -222,6 +227,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
     }
     if !full {
         let orphaned = subreaper();
+        sys::set_nice(-20);
         let launch_directory = request.directory.clone();
         answer(Answer::Done(act(Inside { root: None, launch_directory, nice, orphaned })));
         end_descendants();
@@ -325,29 +331,23 @@ fn subreaper() -> Option<OwnedFd> {
     })
 }
 
-/// Kills every descendant until none is left. Orphans come to the caller, so a few rounds reach all.
-fn end_descendants() {
+/// Kills every descendant until none is left. Orphans come to the caller, so a few rounds reach all; they are stopped
+/// first, so that those which fork without end fall behind.
+pub(crate) fn end_descendants() {
     loop {
-        for pid in crate::observe::descendants() {
-            let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for pid in crate::observe::descendants() {
+                let _ = nix::sys::signal::kill(Pid::from_raw(pid), signal);
+            }
         }
-        match waitpid(None, Some(nix::sys::wait::WaitPidFlag::__WALL)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return,
+        // One that ends is waited for, the others that have ended are taken along.
+        let mut flags = WaitPidFlag::__WALL;
+        loop {
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::StillAlive) => break,
+                Ok(_) | Err(nix::errno::Errno::EINTR) => flags |= WaitPidFlag::WNOHANG,
+                Err(_) => return,
+            }
         }
     }
-}
-
-/// The strongest isolation this machine grants, and why not more.
-///
-/// # Errors
-/// Never for [`Isolation::None`]; the reason why the sandbox is refused otherwise.
-pub fn probe(directory: &Path) -> Result<Vec<String>, SandboxError> {
-    let request = Request {
-        isolation: Isolation::Full,
-        directory: directory.to_owned(),
-        documented: PathBuf::from("/"),
-        patience: Duration::from_secs(20),
-    };
-    run(&request, |inside| inside.root.map(|root| root.missing).unwrap_or_default())
 }

@@ -80,7 +80,7 @@ impl Job {
         let word = |w: &OsString| CString::new(w.as_bytes());
         let program = command.first().map_or(&[][..], |p| p.as_bytes());
         let path = environment.iter().find(|(key, _)| key == "PATH").map_or(&b"/usr/bin:/bin"[..], |(_, value)| value.as_bytes());
-        let candidates = if program.contains(&b'/') {
+        let candidates = if program.contains(&b'/') || program.is_empty() {
             vec![CString::new(program)?]
         } else {
             path.split(|b| *b == b':')
@@ -183,10 +183,13 @@ fn reap(launcher: Pid) -> i32 {
 
 /// A process with default dispositions whose death proves that what was sent to the terminal's foreground has arrived.
 fn canary(launcher: Pid) -> Pid {
+    // It inherits the shell's ignored signals; only once it has shed them is it worth anything.
+    let Ok((ready, tell_ready)) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC) else { return Pid::from_raw(-1) };
     match sys::fork() {
         Ok(ForkResult::Child) => {
             sys::reset_signals();
             no_core_dump();
+            let _ = nix::unistd::write(&tell_ready, b"r");
             sys::pause();
         }
         Ok(ForkResult::Parent { child }) => {
@@ -197,6 +200,7 @@ fn canary(launcher: Pid) -> Pid {
                 child
             };
             let _ = tcsetpgrp(borrow(0), group);
+            let _ = nix::unistd::read(&ready, &mut [0; 1]);
             child
         }
         Err(_) => Pid::from_raw(-1),
@@ -256,6 +260,7 @@ fn become_subject(job: &Job, gate: &OwnedFd, errors: bool) -> ! {
                 args.extend_from_slice(job.command.get(1..).unwrap_or_default());
                 sys::exec(c"/bin/sh", &args, &job.environment)
             }
+            Errno::EACCES if job.candidates.len() == 1 && Path::new(std::ffi::OsStr::from_bytes(candidate.to_bytes())).is_dir() => Errno::EISDIR,
             errno => errno,
         };
         if failure != Errno::EACCES {

@@ -11,7 +11,7 @@ mod terminal;
 mod twice;
 pub(crate) mod world;
 
-use crate::observation::{FileFound, Seen, Unseen};
+use crate::observation::{FileFound, FileSeen, Seen, Unseen};
 use crate::sandbox::Inside;
 use crate::subject::Subject;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,21 @@ impl Then {
 pub struct Known {
     /// The PID file as the running daemon had it.
     pub pidfile: Option<FileFound>,
+    /// A declared PID file that named no live process even at the deadline: nobody waits for it again.
+    pub pidfile_names_nobody: bool,
+}
+
+impl Known {
+    /// What is known once `seen` has been seen.
+    pub(crate) fn from_clean_launch(seen: &[(String, Seen)]) -> Self {
+        let look = seen.iter().find_map(|(_, seen)| if let Seen::Look(look) = seen { Some(look) } else { None });
+        let Some(look) = look else { return Known::default() };
+        let named = look.pidfile.as_ref().and_then(FileSeen::number);
+        Known {
+            pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
+            pidfile_names_nobody: look.pidfile.is_some() && !look.alive().any(|p| Some(p.pid) == named),
+        }
+    }
 }
 
 /// What one life of a scenario gave.
@@ -66,6 +81,8 @@ pub(crate) struct Life {
     /// The step to go on with in a fresh sandbox; `None` when all is done.
     pub(crate) next: Option<usize>,
     pub(crate) halt: Option<Halt>,
+    /// Parts of the machine's file system that the sandbox could not show.
+    pub(crate) missing: Vec<String>,
 }
 
 /// All scenarios. The first is the clean launch, from which the others learn.
@@ -83,28 +100,38 @@ impl Scenario {
         known: &Known,
         inside: Inside,
     ) -> Life {
+        let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
         let mut world = match World::new(subject, environment, private, inside) {
             Ok(world) => world,
-            Err(halt) => return Life { seen: Vec::new(), next: None, halt: Some(halt) },
+            Err(halt) => return Life { seen: Vec::new(), next: None, halt: Some(halt), missing },
         };
-        let outcome = self.live(from, &mut world, known);
+        let outcome = world.set_up(private).and_then(|()| self.live(from, &mut world, known));
         let seen = world.finish();
         match outcome {
-            Ok(next) => Life { seen, next, halt: None },
-            Err(halt) => Life { seen, next: None, halt: Some(halt) },
+            Ok(next) => Life { seen, next, halt: None, missing },
+            Err(halt) => Life { seen, next: None, halt: Some(halt), missing },
         }
     }
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
+        world.awaits_pidfile = !known.pidfile_names_nobody;
         (self.start)(world, known)?;
         for (index, step) in self.steps.iter().enumerate().skip(from) {
             if step.needs_daemon && !world.main_lives() {
                 world.unseen(step.name, Unseen::Broken("no daemon was running".to_owned()));
                 continue;
             }
-            if (step.act)(world, known)? == Then::Fresh && index + 1 < self.steps.len() {
+            if (step.act)(world, known)? == Then::Continue || index + 1 == self.steps.len() {
+                continue;
+            }
+            if !world.launcher_hangs {
                 return Ok(Some(index + 1));
             }
+            // Each new life would wait for the launcher as long as this one has.
+            for step in &self.steps[index + 1..] {
+                world.unseen(step.name, Unseen::Broken("the launcher did not end (see launcher-exits)".to_owned()));
+            }
+            break;
         }
         Ok(None)
     }

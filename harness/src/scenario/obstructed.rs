@@ -41,6 +41,8 @@ fn no_pidfile() -> Unseen {
 fn attempt(world: &mut World<'_>, name: &str, command: Result<Vec<OsString>, Unseen>) -> super::Acted<Then> {
     match command {
         Ok(command) => {
+            // It cannot come, so nothing waits for it.
+            world.awaits_pidfile = false;
             world.launch(name, &command, true)?;
             world.look(name)?;
             Ok(Then::Fresh)

@@ -9,7 +9,7 @@ use crate::observation::{
 };
 use crate::observe::{self, Pulse, files, mounts};
 use crate::sandbox::shell::{self, Job, MARK, Order, Wires};
-use crate::sandbox::{Inside, sys};
+use crate::sandbox::{self, Inside, sys};
 use crate::subject::{Ready, Subject};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -34,6 +34,8 @@ const MOST_PROCESSES: usize = 3000;
 /// The pause between two looks at what has no event: doubled from the first to the last while nothing changes.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LAST_PAUSE: Duration = Duration::from_millis(10);
+/// Which part of the deadline a subject gets to come to rest that has already used a whole one up.
+const RESTLESS: u32 = 20;
 /// What is planted in a log to see whether it is kept.
 const LOG_LINE: &[u8] = b"written before the restart\n";
 /// How much is read from one terminal or pipe before the others get their turn.
@@ -141,10 +143,18 @@ pub(crate) struct World<'a> {
     /// The log, declared or discovered.
     pub log: Option<PathBuf>,
     seen: Vec<(String, Seen)>,
+    /// Without isolation: what is to be removed from the machine at the end.
+    residue: Vec<PathBuf>,
+    /// Whether a start is not at its end before the PID file names a live process.
+    pub awaits_pidfile: bool,
+    /// Whether the last launcher was still running at its deadline.
+    pub launcher_hangs: bool,
+    /// Whether the subject once did not come to rest in time; it is not given as long again.
+    restless: bool,
 }
 
 impl<'a> World<'a> {
-    /// Takes the sandbox over, writes the subject's files and runs its setup.
+    /// Takes the sandbox over.
     pub(crate) fn new(subject: &'a Subject, environment: &'a [(OsString, OsString)], private: &Path, inside: Inside) -> Acted<Self> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGCHLD);
@@ -163,25 +173,43 @@ impl<'a> World<'a> {
             pidfile: subject.pidfile.clone(),
             log: subject.log.clone(),
             seen: Vec::new(),
+            residue: Vec::new(),
+            awaits_pidfile: true,
+            launcher_hangs: false,
+            restless: false,
         };
-        for (name, content) in &subject.files {
-            let path = private.join(name);
-            let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
-            system(name, parent.and_then(|()| fs::write(&path, content)))?;
-        }
-        if let Some(line) = &subject.setup {
-            let (ended, said) = world.shell_line(line)?;
-            if ended != Some(Exit::Status(0)) {
-                let ended = ended.map_or("it did not end in time".to_owned(), |exit| exit.to_string());
-                return Err(Halt::Setup(ended, said));
-            }
+        if !world.is_isolated() {
+            world.residue = [&subject.pidfile, &subject.log].into_iter().flatten().filter(|p| !p.exists()).cloned().collect();
+            world.residue.push(private.to_owned());
+            system("making a private directory", fs::create_dir(private))?;
         }
         Ok(world)
     }
 
-    /// Everything seen so far.
+    /// Writes the subject's files below `private`, and runs its setup line, if it has one.
+    pub(crate) fn set_up(&mut self, private: &Path) -> Acted {
+        for (name, content) in &self.subject.files {
+            let path = private.join(name);
+            let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
+            system(name, parent.and_then(|()| fs::write(&path, content)))?;
+        }
+        let Some(line) = &self.subject.setup else { return Ok(()) };
+        match self.shell_line(line)? {
+            (Some(Exit::Status(0)), _) => Ok(()),
+            (ended, said) => Err(Halt::Setup(ended.map_or("no status in time".to_owned(), |exit| exit.to_string()), said)),
+        }
+    }
+
+    /// Everything seen so far. On the machine itself all that was started is ended, and what it wrote where it was told to
+    /// is removed; in a sandbox that goes with the sandbox.
     pub(crate) fn finish(mut self) -> Vec<(String, Seen)> {
         self.record_later_output();
+        if !self.is_isolated() {
+            sandbox::end_descendants();
+            for path in &self.residue {
+                let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            }
+        }
         self.seen
     }
 
@@ -281,12 +309,15 @@ impl<'a> World<'a> {
     /// Waits until no thread of any member runs; says whether that was before the deadline.
     fn rest(&mut self, deadline: Instant) -> Acted<bool> {
         let mut last: Option<Pulse> = None;
-        self.await_that(deadline, |world| {
+        let deadline = if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
+        let rests = self.await_that(deadline, |world| {
             let now = observe::pulse(&world.member_pids());
             let rests = last.as_ref().is_some_and(|earlier| now.proves_rest(earlier));
             last = Some(now);
             Ok(rests)
-        })
+        })?;
+        self.restless |= !rests;
+        Ok(rests)
     }
 
     /// Waits until the start has come to its end: at rest, and ready as far as the subject says what that is. Where nothing
@@ -303,8 +334,8 @@ impl<'a> World<'a> {
     }
 
     fn is_ready(&self, members: &[Pid]) -> bool {
-        let named = self.subject.pidfile.as_deref().is_none_or(|p| files::number_in(p).is_some_and(|pid| members.contains(&pid)));
-        named
+        let declared = self.subject.pidfile.as_deref().filter(|_| self.awaits_pidfile);
+        declared.is_none_or(|path| files::number_in(path).is_some_and(|pid| members.contains(&pid)))
             && self.subject.ready.iter().all(|ready| match ready {
                 Ready::Tcp(address) => observe::listens(*address),
                 Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
@@ -402,6 +433,7 @@ impl<'a> World<'a> {
             return Err(Halt::CannotStart(i32::from_ne_bytes(errno), Text::new(program)));
         }
         let ended_in_time = self.await_readable(launcher_pidfd.as_fd(), deadline)?;
+        self.launcher_hangs = !ended_in_time;
         // The instant that counts: the launcher has ended and nobody has reaped it yet.
         let pidfile_at_exit = self.pidfile.as_deref().filter(|_| ended_in_time).map(files::seen);
         let files_at_exit = match &self.inside.root {
@@ -474,10 +506,10 @@ impl<'a> World<'a> {
     /// What became of the main process after something was done to it.
     fn outcome(&mut self, name: &str, delivered: bool) -> Acted<bool> {
         let deadline = self.deadline();
-        self.rest(deadline)?;
+        let at_rest = self.rest(deadline)?;
         let survived = self.main_lives();
         let Some(pid) = self.main.as_ref().map(|main| main.pid) else { return Ok(false) };
-        let treatment = Treatment { delivered, main: pid, survived, ended: self.exits.get(&pid).copied() };
+        let treatment = Treatment { delivered, at_rest, main: pid, survived, ended: self.exits.get(&pid).copied() };
         self.record(name, Seen::Treatment(treatment));
         Ok(survived)
     }
