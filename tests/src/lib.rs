@@ -1,3 +1,4 @@
-//! What the end-to-end tests share: the catalogue of defects.
+//! What the end-to-end tests share: the catalogue of defects, and where the programs under test are.
 
 pub mod defects;
+pub mod programs;

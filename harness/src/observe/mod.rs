@@ -6,7 +6,7 @@ mod network;
 mod rest;
 
 pub(crate) use network::listens;
-pub(crate) use rest::{Pulse, pulse, waits_without_limit};
+pub(crate) use rest::{Pulse, Turns, pulse, waits_without_limit};
 
 use crate::observation::{Descriptor, FileKind, MainBy, Pid, Process, Text};
 use procfs_core::process::{Stat, Status};

@@ -6,7 +6,12 @@
 
 use super::{read_proc, status};
 use crate::observation::Pid;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
+
+/// A wait with a limit up to this one may be a part of the start (`sleep(1)`), or a turn of the main loop.
+const SHORT: Duration = Duration::from_millis(1500);
 
 /// One reading of all threads: who they are, and how often each has been switched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +24,29 @@ impl Pulse {
     /// Whether nothing ran between an `earlier` reading and this one.
     pub(crate) fn proves_rest(&self, earlier: &Pulse) -> bool {
         self.asleep && self == earlier
+    }
+}
+
+/// Tells a pause in the start from the turns of a main loop, by letting each short wait run out once.
+///
+/// A thread that slept at a place in its program, ran, and sleeps at that same place again goes round in a loop.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    first: BTreeMap<((Pid, Pid), String), u64>,
+}
+
+impl Turns {
+    /// Whether every thread that waits for a short time only is known to be in a loop, as of the resting `pulse`.
+    pub(crate) fn have_passed(&mut self, pulse: &Pulse) -> bool {
+        let pids: BTreeSet<Pid> = pulse.threads.iter().map(|(pid, _, _)| *pid).collect();
+        let pids: Vec<Pid> = pids.into_iter().collect();
+        let switches = |thread: (Pid, Pid)| pulse.threads.iter().find(|t| (t.0, t.1) == thread).map_or(0, |t| t.2);
+        let mut passed = true;
+        for wait in waits(&pids).into_iter().filter(|w| matches!(w.limit, Limit::Within(limit) if limit <= SHORT)) {
+            let now = switches(wait.thread);
+            passed &= now > *self.first.entry((wait.thread, wait.place)).or_insert(now);
+        }
+        passed
     }
 }
 
@@ -45,45 +73,118 @@ fn threads_of(pid: Pid) -> Vec<Pid> {
     tids
 }
 
-/// Whether every thread of `pids` waits in a system call that has no time limit, so that waiting on would show nothing new.
-///
-/// An alarm set earlier cannot be seen from here; such a thread counts as waiting without limit.
-pub(crate) fn waits_without_limit(pids: &[Pid]) -> bool {
-    pids.iter().all(|pid| {
-        threads_of(*pid).iter().all(|tid| {
-            read_proc(&format!("/proc/{pid}/task/{tid}/syscall"))
-                .is_ok_and(|bytes| call_without_limit(&String::from_utf8_lossy(&bytes)))
-        })
-    })
+/// How long a sleeping thread can sleep if nothing but time wakes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// For ever.
+    None,
+    /// At most so long.
+    Within(Duration),
+    /// It cannot be told: it runs, is of another architecture, or may not be looked at.
+    Unknown,
 }
 
-/// The same of one line of /proc/PID/syscall: the call's number and six arguments in hexadecimal (proc_pid_syscall(5)).
-fn call_without_limit(line: &str) -> bool {
+/// A sleeping thread: where in its program it sleeps, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// The thread.
+    pub(crate) thread: (Pid, Pid),
+    /// System call, stack pointer and program counter: the same for every turn of a loop.
+    pub(crate) place: String,
+    /// How long.
+    pub(crate) limit: Limit,
+}
+
+/// What every thread of `pids` waits for.
+///
+/// An alarm set earlier cannot be seen from here; such a thread seems to wait for ever.
+pub(crate) fn waits(pids: &[Pid]) -> Vec<Wait> {
+    let mut found = Vec::new();
+    for pid in pids {
+        for tid in threads_of(*pid) {
+            let line = read_proc(&format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            let limit = limit_of(&line, |address| timespec_at(*pid, address), now);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let place = [words.first(), words.iter().rev().nth(1), words.last()].into_iter().flatten().copied().collect::<Vec<_>>();
+            found.push(Wait { thread: (*pid, tid), place: place.join(" "), limit });
+        }
+    }
+    found
+}
+
+/// Whether none of the processes will wake by time alone.
+pub(crate) fn waits_without_limit(pids: &[Pid]) -> bool {
+    waits(pids).iter().all(|wait| wait.limit == Limit::None)
+}
+
+/// The limit that one line of /proc/PID/syscall tells of: the call's number and six arguments in hexadecimal
+/// (proc_pid_syscall(5)). `timespec` reads a struct timespec of the process, `now` a clock.
+fn limit_of(line: &str, timespec: impl Fn(u64) -> Option<Duration>, now: impl Fn(libc::clockid_t) -> Option<Duration>) -> Limit {
     let mut words = line.split_whitespace();
-    let Some(Ok(number)) = words.next().map(str::parse::<libc::c_long>) else { return false };
+    let Some(Ok(number)) = words.next().map(str::parse::<libc::c_long>) else { return Limit::Unknown };
     let arguments: Vec<u64> =
         words.map_while(|w| u64::from_str_radix(w.trim_start_matches("0x"), 16).ok()).take(6).collect();
-    let [_, _, third, fourth, fifth, _] = arguments.as_slice() else { return false };
-    // Timeouts in milliseconds are C ints: the upper half of the register means nothing.
-    let limited = |argument: u64| argument & 0x8000_0000 == 0;
+    let [first, second, third, fourth, fifth, _] = arguments.as_slice() else { return Limit::Unknown };
+    // Milliseconds are a C int, of which the register's upper half is no part; a negative one is none.
+    let milliseconds = |argument: u64| match u64::from(argument as u32) {
+        none if none > i32::MAX as u64 => Limit::None,
+        some => Limit::Within(Duration::from_millis(some)),
+    };
+    let pointed = |address: u64| match address {
+        0 => Limit::None,
+        _ => timespec(address).map_or(Limit::Unknown, Limit::Within),
+    };
+    let until = |clock: libc::clockid_t, address: u64| match (pointed(address), now(clock)) {
+        (Limit::Within(end), Some(now)) => Limit::Within(end.saturating_sub(now)),
+        (Limit::None, _) => Limit::None,
+        _ => Limit::Unknown,
+    };
     match number {
         libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_accept | libc::SYS_accept4
-        | libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_rt_sigsuspend | libc::SYS_flock | libc::SYS_fcntl => true,
-        libc::SYS_epoll_pwait => !limited(*fourth),
-        libc::SYS_epoll_pwait2 => *fourth == 0,
-        libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => *third == 0,
-        libc::SYS_pselect6 => *fifth == 0,
-        libc::SYS_futex => *fourth == 0,
+        | libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_rt_sigsuspend | libc::SYS_flock | libc::SYS_fcntl => Limit::None,
+        libc::SYS_epoll_pwait => milliseconds(*fourth),
+        libc::SYS_epoll_pwait2 => pointed(*fourth),
+        libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => pointed(*third),
+        libc::SYS_pselect6 => pointed(*fifth),
+        libc::SYS_nanosleep => pointed(*first),
+        libc::SYS_clock_nanosleep if *second & 1 == 0 => pointed(*third),
+        libc::SYS_clock_nanosleep => until(*first as libc::clockid_t, *third),
+        libc::SYS_futex => {
+            let operation = *second as libc::c_int;
+            let clock = if operation & libc::FUTEX_CLOCK_REALTIME == 0 { libc::CLOCK_MONOTONIC } else { libc::CLOCK_REALTIME };
+            match operation & libc::FUTEX_CMD_MASK {
+                libc::FUTEX_WAIT_BITSET => until(clock, *fourth),
+                _ => pointed(*fourth),
+            }
+        }
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_pause => true,
+        libc::SYS_pause => Limit::None,
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_poll => !limited(*third),
+        libc::SYS_poll => milliseconds(*third),
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_epoll_wait => !limited(*fourth),
+        libc::SYS_epoll_wait => milliseconds(*fourth),
+        // A struct timeval: microseconds where a timespec has nanoseconds, which only makes it look shorter.
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_select => *fifth == 0,
-        _ => false,
+        libc::SYS_select => pointed(*fifth),
+        _ => Limit::Unknown,
     }
+}
+
+/// A struct timespec in the memory of a process.
+fn timespec_at(pid: Pid, address: u64) -> Option<Duration> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = [0; 16];
+    fs::File::open(format!("/proc/{pid}/mem")).ok()?.read_exact_at(&mut bytes, address).ok()?;
+    let (seconds, nanoseconds) = bytes.split_at(8);
+    let seconds = u64::try_from(i64::from_ne_bytes(seconds.try_into().ok()?)).ok()?;
+    let nanoseconds = u32::try_from(i64::from_ne_bytes(nanoseconds.try_into().ok()?)).ok()?;
+    (nanoseconds < 1_000_000_000).then(|| Duration::new(seconds, nanoseconds))
+}
+
+fn now(clock: libc::clockid_t) -> Option<Duration> {
+    let time = nix::time::clock_gettime(nix::time::ClockId::from_raw(clock)).ok()?;
+    Some(Duration::from(time))
 }
 
 #[cfg(test)]
@@ -91,15 +192,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn limit(line: &str) -> Limit {
+        limit_of(line, |_| Some(Duration::from_secs(7)), |_| Some(Duration::from_secs(5)))
+    }
+
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn tells_limits_from_their_absence() {
-        assert!(call_without_limit("34 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffe 0x7f00"));
-        assert!(call_without_limit("7 0x7ffe 0x2 0xffffffff 0x0 0x0 0x0 0x7ffe 0x7f00"));
-        assert!(!call_without_limit("7 0x7ffe 0x2 0x3e8 0x0 0x0 0x0 0x7ffe 0x7f00"));
-        assert!(!call_without_limit("230 0x0 0x0 0x7ffe 0x0 0x0 0x0 0x7ffe 0x7f00"));
-        assert!(!call_without_limit("running"));
-        assert!(!call_without_limit("-1 0x7ffe 0x7f00"));
+        for (line, expected) in [
+            ("34 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
+            ("7 0x7ffe 0x2 0xffffffff 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
+            ("7 0x7ffe 0x2 0x3e8 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(1))),
+            ("230 0x0 0x0 0x7ffe 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(7))),
+            ("230 0x0 0x1 0x7ffe 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(2))),
+            ("202 0x7f 0x189 0x0 0x7ffe 0x0 0xffffffff 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(2))),
+            ("202 0x7f 0x80 0x0 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
+            ("running", Limit::Unknown),
+            ("-1 0x7ffe 0x7f00", Limit::Unknown),
+        ] {
+            assert_eq!(limit(line), expected, "{line}");
+        }
     }
 
     #[test]
@@ -112,7 +224,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_line_is_read_without_panic(line in ".{0,200}") {
-            let _ = call_without_limit(&line);
+            let _ = limit(&line);
         }
     }
 }

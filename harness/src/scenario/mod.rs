@@ -59,6 +59,8 @@ pub struct Known {
     pub pidfile: Option<FileFound>,
     /// A declared PID file that named no live process even at the deadline: nobody waits for it again.
     pub pidfile_names_nobody: bool,
+    /// A first life was watched until its start had no more pauses; the look that counts is that one's.
+    pub pauses_have_passed: bool,
 }
 
 impl Known {
@@ -69,6 +71,7 @@ impl Known {
         let named = look.pidfile.as_ref().and_then(FileSeen::number);
         Known {
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
+            pauses_have_passed: true,
             pidfile_names_nobody: look.pidfile.is_some() && !look.alive().any(|p| Some(p.pid) == named),
         }
     }

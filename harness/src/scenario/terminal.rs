@@ -11,9 +11,13 @@ const QUIT_KEY: u8 = 0x1c;
 pub(super) static SCENARIO: Scenario = Scenario {
     name: "terminal",
     about: "started from a shell on a terminal; Ctrl-C, Ctrl-\\, SIGHUP, hang-up, stop",
-    start: |world, _| {
+    start: |world, known| {
         let command = world.subject.command.clone();
         world.launch("start", &command, false)?;
+        world.settle()?;
+        if !known.pauses_have_passed {
+            world.let_pauses_pass()?;
+        }
         world.look("rest")?;
         Ok(())
     },

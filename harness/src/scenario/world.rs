@@ -7,7 +7,7 @@ use crate::observation::{
     Exit, FileFound, FileKind, FileSeen, Kept, Launch, Look, Output, Pid, Process, Release, Seen, Stop, Text, Treatment,
     Unseen,
 };
-use crate::observe::{self, Pulse, files, mounts};
+use crate::observe::{self, Pulse, Turns, files, mounts};
 use crate::sandbox::shell::{self, Job, MARK, Order, Wires};
 use crate::sandbox::{self, Inside, sys};
 use crate::subject::{Ready, Subject};
@@ -149,6 +149,8 @@ pub(crate) struct World<'a> {
     pub awaits_pidfile: bool,
     /// Whether the last launcher was still running at its deadline.
     pub launcher_hangs: bool,
+    /// The last reading of its threads.
+    pulse: Option<Pulse>,
     /// Whether the subject once did not come to rest in time; it is not given as long again.
     restless: bool,
 }
@@ -176,6 +178,7 @@ impl<'a> World<'a> {
             residue: Vec::new(),
             awaits_pidfile: true,
             launcher_hangs: false,
+            pulse: None,
             restless: false,
         };
         if !world.is_isolated() {
@@ -308,12 +311,12 @@ impl<'a> World<'a> {
 
     /// Waits until no thread of any member runs; says whether that was before the deadline.
     fn rest(&mut self, deadline: Instant) -> Acted<bool> {
-        let mut last: Option<Pulse> = None;
+        self.pulse = None;
         let deadline = if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
         let rests = self.await_that(deadline, |world| {
             let now = observe::pulse(&world.member_pids());
-            let rests = last.as_ref().is_some_and(|earlier| now.proves_rest(earlier));
-            last = Some(now);
+            let rests = world.pulse.as_ref().is_some_and(|earlier| now.proves_rest(earlier));
+            world.pulse = Some(now);
             Ok(rests)
         })?;
         self.restless |= !rests;
@@ -322,7 +325,7 @@ impl<'a> World<'a> {
 
     /// Waits until the start has come to its end: at rest, and ready as far as the subject says what that is. Where nothing
     /// that is running waits for a time limit, nothing more can come, and it is taken as it is.
-    fn settle(&mut self) -> Acted<bool> {
+    pub(crate) fn settle(&mut self) -> Acted<bool> {
         let deadline = self.deadline();
         let mut at_rest = false;
         self.await_that(deadline, |world| {
@@ -341,6 +344,17 @@ impl<'a> World<'a> {
                 Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
                 Ready::File(path) => path.exists(),
             })
+    }
+
+    /// Lets every short pause run out once, so that a `sleep(1)` within the start is not taken for its end.
+    pub(crate) fn let_pauses_pass(&mut self) -> Acted {
+        let deadline = self.deadline();
+        let mut turns = Turns::default();
+        self.await_that(deadline, |world| {
+            let at_rest = world.rest(deadline)?;
+            Ok(!at_rest || world.pulse.as_ref().is_none_or(|pulse| turns.have_passed(pulse)))
+        })?;
+        Ok(())
     }
 
     /// Looks around once the start has settled, and remembers which process is the daemon.

@@ -1,0 +1,99 @@
+//! The article's recipe, followed to the letter (fixtures/article.py), and just what is wrong with it.
+
+use daemonspec::check::Profile;
+use daemonspec::run::{self, Options, Outcome};
+use daemonspec::subject::Subject;
+
+/// Its launcher exits at once, and whether the interpreter in its child has written the PID file by then is luck.
+const RACY: &str = "pidfile-present-at-exit";
+
+fn check(profile: Profile) -> Outcome {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/article.py");
+    let mut subject = Subject::new(["python3", script]);
+    subject.pidfile = Some("/var/run/daemon.pid".into());
+    subject.log = Some("/var/log/daemon.log".into());
+    run::check(&subject, &Options { profile, ..Options::default() }, &|_| {}).unwrap()
+}
+
+fn ids(outcome: &Outcome, verdict: &str) -> Vec<&'static str> {
+    let chosen = outcome.judged.iter().filter(|j| j.verdict.as_str() == verdict && j.check.id != RACY);
+    chosen.map(|j| j.check.id).collect()
+}
+
+#[test]
+fn what_the_article_promises() {
+    let outcome = check(Profile::Article);
+    assert_eq!(
+        ids(&outcome, "fail"),
+        [
+            "new-session",
+            "no-controlling-terminal",
+            // Closing or replacing the interpreter's stream objects leaves descriptors 0, 1 and 2 as they were.
+            "stdin-redirected",
+            "stdout-redirected",
+            "stderr-redirected",
+            "stale-pidfile",
+        ]
+    );
+    assert_eq!(
+        ids(&outcome, "pass"),
+        [
+            "launcher-exits",
+            "daemon-stays-up",
+            "left-its-launcher",
+            "cwd-root",
+            "pidfile-names-main-process",
+            "second-instance-refused",
+            "log-appended",
+        ]
+    );
+    assert!(!outcome.conforms());
+    assert_eq!(outcome.exit_code(), 1);
+}
+
+#[test]
+fn what_else_a_daemon_owes_its_users() {
+    let outcome = check(Profile::Sysv);
+    assert_eq!(
+        ids(&outcome, "fail"),
+        [
+            "launcher-status",
+            "failure-explained",
+            "restart-after-kill",
+            "new-session",
+            "no-controlling-terminal",
+            "terminal-released",
+            "survives-hangup",
+            "survives-interrupt",
+            "stdin-redirected",
+            "stdout-redirected",
+            "stderr-redirected",
+            "survives-sighup",
+            "pidfile-format",
+            "pidfile-removed",
+            "second-instance-reported",
+            "stale-pidfile",
+        ]
+    );
+    assert_eq!(
+        ids(&outcome, "pass"),
+        [
+            "launcher-exits",
+            "daemon-stays-up",
+            "left-its-launcher",
+            "no-leftover-processes",
+            "sigterm-stops",
+            "stop-status",
+            "stop-leaves-no-orphans",
+            "not-session-leader",
+            "terminal-silent",
+            "cwd-root",
+            "launch-directory-released",
+            "stdio-open",
+            "pidfile-names-main-process",
+            "pidfile-removed-by-owner-only",
+            "second-instance-refused",
+            "log-appended",
+        ]
+    );
+}
