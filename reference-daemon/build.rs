@@ -31,8 +31,7 @@ const ARCHIVES: [(&str, &str); 7] = [
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    let Some(directory) = env::var_os("OUT_DIR").map(|out| PathBuf::from(out).join("static"))
-    else {
+    let Some(directory) = env::var_os("OUT_DIR").map(|out| PathBuf::from(out).join("static")) else {
         return;
     };
     if is_native_glibc() && collect_archives(&directory).is_some() {
@@ -55,10 +54,7 @@ fn collect_archives(directory: &Path) -> Option<()> {
     fs::create_dir_all(directory).ok()?;
     let linker = env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".into());
     for (wanted, archive) in ARCHIVES {
-        let answer = Command::new(&linker)
-            .arg(format!("-print-file-name={archive}"))
-            .output()
-            .ok()?;
+        let answer = Command::new(&linker).arg(format!("-print-file-name={archive}")).output().ok()?;
         let path = PathBuf::from(String::from_utf8(answer.stdout).ok()?.trim());
         // A compiler that has no such file answers with the bare name.
         if !path.is_absolute() || !path.is_file() {

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 /// Says which promises of a Unix daemon a program keeps, with evidence, and how to mend the rest.
 #[derive(Debug, Parser)]
 #[command(name = "daemonspec", version, about, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 it conforms, 1 it does not, 2 usage, 3 it could not be judged, 130 interrupted.")]
+#[command(
+    after_help = "Exit status: 0 it conforms, 1 it does not, 2 usage, 3 it could not be judged, 130 interrupted."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -96,6 +98,12 @@ pub struct Check {
     /// Scenarios at a time [default: the processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Save what was seen
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Judge what was saved, and start nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "manifest", "record"])]
+    pub replay: Option<PathBuf>,
     /// Show passes and skips too
     #[arg(short, long)]
     pub verbose: bool,

@@ -58,7 +58,8 @@ fn usage(error: &clap::Error) -> i32 {
     }
     let text = error.render().to_string();
     let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let tip = text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).map(|tip| format!(" ({tip})")).unwrap_or_default();
+    let tip =
+        text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).map(|tip| format!(" ({tip})")).unwrap_or_default();
     anstream::eprintln!("daemonspec: {line}{tip}; see daemonspec --help");
     USAGE
 }
@@ -86,7 +87,9 @@ fn list(options: &List) -> Result<i32, Trouble> {
 /// Writes to standard output; a reader that has gone away is no error.
 fn print(text: &str) -> Result<i32, Trouble> {
     match anstream::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Trouble::not_judged(format!("standard output: {error}"))),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Trouble::not_judged(format!("standard output: {error}")))
+        }
         _ => Ok(0),
     }
 }
@@ -105,25 +108,15 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
         ..Options::default()
     };
     let base = Options { jobs: cli.jobs.map_or(base.jobs, usize::from), ..base };
-    let subjects = subjects(cli, &base)?;
-    if subjects.iter().any(|(_, options)| options.checks().is_empty()) {
-        return Err(Trouble::not_judged(RunError::NoChecks));
-    }
     let output = cli.output.as_deref().map(Output::open).transpose()?;
-    end_on_signals();
-    let progress = progress();
-    let mut outcomes: Vec<Outcome> = Vec::new();
-    for (subject, options) in &subjects {
-        progress.set_prefix(subject.name.clone());
-        let on_event = |event: Event<'_>| show(&progress, event);
-        let outcome = run::check(subject, options, &on_event).map_err(|error| {
-            progress.finish_and_clear();
-            // The signal's own thread says so and exits; this one only stays out of its way.
-            if matches!(error, RunError::Interrupted) { wait_for_exit() } else { Trouble::not_judged(error) }
-        })?;
-        outcomes.push(outcome);
+    let record = cli.record.as_deref().map(Output::open).transpose()?;
+    let outcomes = match &cli.replay {
+        Some(path) => replay(path, &base)?,
+        None => run_all(&subjects(cli, &base)?)?,
+    };
+    if let Some(record) = record {
+        record.write(&report::json::recordings(&outcomes))?;
     }
-    progress.finish_and_clear();
     let text = match cli.format {
         Format::Terminal => report::terminal::report(&outcomes, cli.verbose),
         Format::Json => report::json::report(&outcomes),
@@ -135,6 +128,35 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
     let codes: Vec<i32> = outcomes.iter().map(Outcome::exit_code).collect();
     // Both wrong and not judged: what is wrong decides.
     Ok([1, NOT_JUDGED].into_iter().find(|code| codes.contains(code)).unwrap_or(0))
+}
+
+fn replay(path: &Path, options: &Options) -> Result<Vec<Outcome>, Trouble> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Trouble::usage(format!("cannot read {}: {error}", path.display())))?;
+    let recordings = report::json::read_recordings(&text)
+        .map_err(|error| Trouble::usage(format!("{} is no recording of this program's: {error}", path.display())))?;
+    recordings.into_iter().map(|recording| recording.judge(options).map_err(Trouble::not_judged)).collect()
+}
+
+fn run_all(subjects: &[(Subject, Options)]) -> Result<Vec<Outcome>, Trouble> {
+    if subjects.iter().any(|(_, options)| options.checks().is_empty()) {
+        return Err(Trouble::not_judged(RunError::NoChecks));
+    }
+    end_on_signals();
+    let progress = progress();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for (subject, options) in subjects {
+        progress.set_prefix(subject.name.clone());
+        let on_event = |event: Event<'_>| show(&progress, event);
+        let outcome = run::check(subject, options, &on_event).map_err(|error| {
+            progress.finish_and_clear();
+            // The signal's own thread says so and exits; this one only stays out of its way.
+            if matches!(error, RunError::Interrupted) { wait_for_exit() } else { Trouble::not_judged(error) }
+        })?;
+        outcomes.push(outcome);
+    }
+    progress.finish_and_clear();
+    Ok(outcomes)
 }
 
 fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trouble> {
@@ -155,7 +177,8 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
             .collect());
     }
     let mut subject = if cli.command.is_empty() {
-        Subject::reference().map_err(|error| Trouble::not_judged(format!("cannot find this program's own file: {error}")))?
+        Subject::reference()
+            .map_err(|error| Trouble::not_judged(format!("cannot find this program's own file: {error}")))?
     } else {
         Subject::new(&cli.command)
     };
@@ -185,7 +208,8 @@ impl Output {
         if place.is_dir() {
             return Err(Trouble::usage(format!("cannot write {}: it is a directory", place.display())));
         }
-        let file = std::fs::File::create_new(&beside).map_err(|error| Trouble::usage(format!("cannot write {}: {error}", place.display())))?;
+        let file = std::fs::File::create_new(&beside)
+            .map_err(|error| Trouble::usage(format!("cannot write {}: {error}", place.display())))?;
         // Nothing may be left behind by a run that ends early: the name comes back with the content.
         let _ = std::fs::remove_file(&beside);
         Ok(Output { place: place.to_owned(), beside, file })
@@ -202,7 +226,8 @@ impl Output {
 }
 
 fn progress() -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(None, target);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg} [{pos}/{len}]") {
         bar.set_style(style);

@@ -151,7 +151,9 @@ fn entry(name: &str, daemon: &Daemon) -> Result<Entry, (usize, String)> {
         return Err((daemon.command.span().start, format!("daemon `{name}` has an empty command")));
     }
     let ids = |list: &[Spanned<String>]| {
-        list.iter().map(|id| find(id.get_ref()).map(|c| c.id).map_err(|e| (id.span().start, e.to_string()))).collect::<Result<Vec<_>, _>>()
+        list.iter()
+            .map(|id| find(id.get_ref()).map(|c| c.id).map_err(|e| (id.span().start, e.to_string())))
+            .collect::<Result<Vec<_>, _>>()
     };
     let profile = match &daemon.profile {
         Some(word) => Some(word.get_ref().parse::<Profile>().map_err(|e| (word.span().start, e.to_string()))?),
@@ -235,8 +237,14 @@ mod tests {
         for (text, message) in [
             ("[daemon.a]\ncommand = [\"a\"]\npidfil = \"x\"\n", "m.toml, line 3: unknown field `pidfil`"),
             ("[daemon.a]\ncommand = []\n", "m.toml, line 2: daemon `a` has an empty command"),
-            ("[daemon.a]\ncommand = [\"a\"]\nprofile = \"sysw\"\n", "line 3: no profile named `sysw`; did you mean `sysv`?"),
-            ("[daemon.a]\ncommand = [\"a\"]\n[daemon.a.expect]\nnew-sesion = \"x\"\n", "line 4: no check named `new-sesion`"),
+            (
+                "[daemon.a]\ncommand = [\"a\"]\nprofile = \"sysw\"\n",
+                "line 3: no profile named `sysw`; did you mean `sysv`?",
+            ),
+            (
+                "[daemon.a]\ncommand = [\"a\"]\n[daemon.a.expect]\nnew-sesion = \"x\"\n",
+                "line 4: no check named `new-sesion`",
+            ),
             ("[daemon.a]\ncommand = [\"a\"]\n[daemon.a.expect]\nnew-session = \" \"\n", "needs a reason"),
             ("", "names no daemon"),
             ("[daemon.a\n", "line 1"),

@@ -8,6 +8,7 @@ use crate::observation::{Isolation, Launch, Look, Observation, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
 use crate::scenario::{Halt, Known, SCENARIOS, Scenario};
 use crate::subject::Subject;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -96,7 +97,9 @@ pub enum RunError {
         count: usize,
     },
     /// Something of the machine's would be harmed.
-    #[error("cannot judge `{name}` without isolation: {path} is there already, perhaps of a running instance; stop that and remove the file, or use --isolation full")]
+    #[error(
+        "cannot judge `{name}` without isolation: {path} is there already, perhaps of a running instance; stop that and remove the file, or use --isolation full"
+    )]
     InUse {
         /// The subject.
         name: String,
@@ -168,6 +171,54 @@ pub struct Outcome {
     pub duration: Duration,
     /// Every chosen check's verdict, in the catalogue's order.
     pub judged: Vec<Judged>,
+    /// What was seen, and judged.
+    pub recording: Recording,
+}
+
+/// What was seen of one subject: enough to judge it again, later and elsewhere.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recording {
+    /// The subject's name.
+    pub name: String,
+    /// Its command, `{dir}` filled in.
+    pub command: Vec<Text>,
+    /// The failures that its manifest expects, and why.
+    pub expected: BTreeMap<String, String>,
+    /// How long it took.
+    pub duration: Duration,
+    /// What was seen.
+    pub record: Record,
+}
+
+impl Recording {
+    /// Judges what was seen. Nothing is started.
+    ///
+    /// # Errors
+    /// When the options leave no check.
+    pub fn judge(self, options: &Options) -> Result<Outcome, RunError> {
+        let checks = options.checks();
+        if checks.is_empty() {
+            return Err(RunError::NoChecks);
+        }
+        let judged = checks
+            .into_iter()
+            .map(|check| Judged {
+                check,
+                verdict: check.judge(&self.record),
+                waived: self.expected.get(check.id).cloned(),
+            })
+            .collect();
+        Ok(Outcome {
+            name: self.name.clone(),
+            command: self.command.clone(),
+            profile: options.profile,
+            isolation: self.record.isolation,
+            level: options.level,
+            duration: self.duration,
+            judged,
+            recording: self,
+        })
+    }
 }
 
 impl Outcome {
@@ -213,19 +264,8 @@ pub fn check(subject: &Subject, options: &Options, on_event: &(dyn Fn(Event<'_>)
     }
     let began = Instant::now();
     let (record, command) = observe(subject, options, &checks, on_event)?;
-    let judged = checks
-        .into_iter()
-        .map(|check| Judged { check, verdict: check.judge(&record), waived: subject.expected.get(check.id).cloned() })
-        .collect();
-    Ok(Outcome {
-        name: subject.name.clone(),
-        command,
-        profile: options.profile,
-        isolation: record.isolation,
-        level: options.level,
-        duration: began.elapsed(),
-        judged,
-    })
+    let (name, expected) = (subject.name.clone(), subject.expected.clone());
+    Recording { name, command, expected, duration: began.elapsed(), record }.judge(options)
 }
 
 /// Everything one run needs and no scenario changes.
@@ -255,8 +295,12 @@ fn observe(
     let mut run = Run::new(subject, isolation)?;
     on_event(Event::Begins(clean.name));
     let mut first = run.perform(clean, None, on_event);
-    if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) = (&first, options.isolation) {
-        let warning = format!("no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped");
+    if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) =
+        (&first, options.isolation)
+    {
+        let warning = format!(
+            "no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped"
+        );
         on_event(Event::Warning(&warning));
         run = Run::new(subject, Isolation::None)?;
         first = run.perform(clean, None, on_event);
@@ -280,7 +324,8 @@ fn observe(
         own_stop: subject.stop.is_some(),
         scenarios,
     };
-    let command = run.subject.command.iter().map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect();
+    let command =
+        run.subject.command.iter().map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect();
     Ok((record, command))
 }
 
@@ -290,9 +335,13 @@ fn no_use_in_more(clean: &Seen) -> Option<Unseen> {
     let launch: &Launch = clean.launch("start").ok()?;
     let look: &Look = clean.look("rest").ok()?;
     if launch.ended.is_none() {
-        Some(Unseen::Broken("the clean start's launcher did not end, so no other start was tried (see launcher-exits)".to_owned()))
+        Some(Unseen::Broken(
+            "the clean start's launcher did not end, so no other start was tried (see launcher-exits)".to_owned(),
+        ))
     } else if look.main.is_none() {
-        Some(Unseen::Broken("the clean start left no daemon, so no other start was tried (see daemon-stays-up)".to_owned()))
+        Some(Unseen::Broken(
+            "the clean start left no daemon, so no other start was tried (see daemon-stays-up)".to_owned(),
+        ))
     } else {
         None
     }
@@ -301,8 +350,10 @@ fn no_use_in_more(clean: &Seen) -> Option<Unseen> {
 impl<'a> Run<'a> {
     fn new(subject: &'a Subject, isolation: Isolation) -> Result<Self, RunError> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
-        let directory = std::env::current_dir()
-            .map_err(|error| RunError::System { name: subject.name.clone(), what: format!("the current directory: {error}") })?;
+        let directory = std::env::current_dir().map_err(|error| RunError::System {
+            name: subject.name.clone(),
+            what: format!("the current directory: {error}"),
+        })?;
         let private = match isolation {
             Isolation::Full => PathBuf::from(PRIVATE_DIRECTORY),
             Isolation::None => {
@@ -318,7 +369,11 @@ impl<'a> Run<'a> {
         }
         // What a supervisor of the harness told the harness is not meant for the subject.
         let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os()
-            .filter(|(key, _)| !["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|k| key == k))
+            .filter(|(key, _)| {
+                !["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
+                    .iter()
+                    .any(|k| key == k)
+            })
             .collect();
         environment.extend(located.environment.iter().cloned());
         let environment = environment.into_iter().collect();
@@ -326,7 +381,12 @@ impl<'a> Run<'a> {
     }
 
     /// Performs one scenario, in as many lives as it takes.
-    fn perform(&self, scenario: &Scenario, known: Option<&Known>, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Seen, RunError> {
+    fn perform(
+        &self,
+        scenario: &Scenario,
+        known: Option<&Known>,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Seen, RunError> {
         let request = Request {
             isolation: self.isolation,
             directory: self.directory.clone(),
@@ -365,7 +425,9 @@ impl<'a> Run<'a> {
         match halt {
             Halt::CannotStart(errno, program) => {
                 let why = match nix::errno::Errno::from_raw(errno) {
-                    nix::errno::Errno::ENOENT if !program.as_str().contains('/') => "no such command on PATH".to_owned(),
+                    nix::errno::Errno::ENOENT if !program.as_str().contains('/') => {
+                        "no such command on PATH".to_owned()
+                    }
                     errno => errno.desc().to_lowercase(),
                 };
                 RunError::CannotStart { program, why }

@@ -137,9 +137,11 @@ impl FromStr for Ready {
 
     fn from_str(spec: &str) -> Result<Self, ReadyError> {
         match spec.split_once(':') {
-            Some(("tcp", address)) => {
-                address.replacen("localhost", "127.0.0.1", 1).parse().map(Ready::Tcp).map_err(|_| ReadyError::Address(address.to_owned()))
-            }
+            Some(("tcp", address)) => address
+                .replacen("localhost", "127.0.0.1", 1)
+                .parse()
+                .map(Ready::Tcp)
+                .map_err(|_| ReadyError::Address(address.to_owned())),
             Some(("unix", path)) if !path.is_empty() => Ok(Ready::Unix(PathBuf::from(path))),
             Some(("file", path)) if !path.is_empty() => Ok(Ready::File(PathBuf::from(path))),
             None if spec == "notify" => Err(ReadyError::Notify),

@@ -25,33 +25,21 @@ impl Account {
     /// account that only exists while the network does is no account to start a daemon with.
     pub fn look_up(name: &str) -> Result<Self, Failure> {
         let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
-        Self::from_tables(name, &passwd, &group).ok_or_else(|| Failure::Account {
-            name: name.into(),
-            cause: "no such account in /etc/passwd".into(),
-        })
+        Self::from_tables(name, &passwd, &group)
+            .ok_or_else(|| Failure::Account { name: name.into(), cause: "no such account in /etc/passwd".into() })
     }
 
     fn from_tables(name: &str, passwd: &str, group: &str) -> Option<Self> {
         // name:password:uid:gid:comment:home:shell
-        let fields: Vec<&str> =
-            entries(passwd).find(|fields| fields[0] == name && fields.len() >= 4)?;
+        let fields: Vec<&str> = entries(passwd).find(|fields| fields[0] == name && fields.len() >= 4)?;
         let primary = Gid::from_raw(fields[3].parse().ok()?);
         // name:password:gid:member,member
-        let member = entries(group)
-            .filter(|fields| fields.len() >= 4 && fields[3].split(',').any(|one| one == name));
-        let mut groups: Vec<Gid> = member
-            .filter_map(|fields| fields[2].parse().ok())
-            .map(Gid::from_raw)
-            .collect();
+        let member = entries(group).filter(|fields| fields.len() >= 4 && fields[3].split(',').any(|one| one == name));
+        let mut groups: Vec<Gid> = member.filter_map(|fields| fields[2].parse().ok()).map(Gid::from_raw).collect();
         groups.push(primary);
         groups.sort_by_key(|group| group.as_raw());
         groups.dedup();
-        Some(Self {
-            name: name.into(),
-            user: Uid::from_raw(fields[2].parse().ok()?),
-            group: primary,
-            groups,
-        })
+        Some(Self { name: name.into(), user: Uid::from_raw(fields[2].parse().ok()?), group: primary, groups })
     }
 
     /// Step 13: become that account, for good.
@@ -77,8 +65,7 @@ impl Account {
             }
         };
         setgroups(&self.groups).map_err(cannot("cannot set its groups"))?;
-        setresgid(self.group, self.group, self.group)
-            .map_err(cannot("cannot change to its group"))?;
+        setresgid(self.group, self.group, self.group).map_err(cannot("cannot change to its group"))?;
         setresuid(self.user, self.user, self.user).map_err(cannot("cannot change to its user"))?;
         match self.is_assumed() {
             Ok(true) => Ok(()),
@@ -120,10 +107,8 @@ mod tests {
 
     use super::*;
 
-    const PASSWD: &str =
-        "root:x:0:0:root:/root:/bin/sh\n+nis\nweb:x:33:33:web:/var/www:/bin/false\nbad:x:y:z:::\n";
-    const GROUP: &str =
-        "root:x:0:\nweb:x:33:\ncerts:x:7:mail,web\nextra:x:5:web\nwebmasters:x:6:webs\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n+nis\nweb:x:33:33:web:/var/www:/bin/false\nbad:x:y:z:::\n";
+    const GROUP: &str = "root:x:0:\nweb:x:33:\ncerts:x:7:mail,web\nextra:x:5:web\nwebmasters:x:6:webs\n";
 
     #[test]
     fn an_account_has_its_primary_group_and_those_that_list_it() {

@@ -28,23 +28,11 @@ pub fn close_inherited_descriptors() -> Result<(), Failure> {
 }
 
 fn close_listed() -> Result<(), Failure> {
-    let cannot = |errno| Failure::File {
-        role: "inherited descriptors",
-        path: "/proc/self/fd".into(),
-        cause: errno,
-    };
-    let entries = read_dir("/proc/self/fd").map_err(|error| {
-        cannot(
-            Errno::from_raw(error.raw_os_error().unwrap_or(0))
-                .desc()
-                .into(),
-        )
-    })?;
+    let cannot = |errno| Failure::File { role: "inherited descriptors", path: "/proc/self/fd".into(), cause: errno };
+    let entries = read_dir("/proc/self/fd")
+        .map_err(|error| cannot(Errno::from_raw(error.raw_os_error().unwrap_or(0)).desc().into()))?;
     // The list is complete before the first is closed: closing changes the directory being read.
-    let open: Vec<i32> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let open: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|number| *number > 2) {
         // The descriptor of the listing itself is among them, and closed by now; EBADF is its answer.
         // SAFETY: nothing in this program holds a descriptor above 2 yet.
@@ -68,9 +56,7 @@ mod tests {
 
     fn above_two() -> usize {
         // SAFETY: asks only.
-        (3..1024)
-            .filter(|number| unsafe { libc::fcntl(*number, libc::F_GETFD) } != -1)
-            .count()
+        (3..1024).filter(|number| unsafe { libc::fcntl(*number, libc::F_GETFD) } != -1).count()
     }
 
     rusty_fork_test! {

@@ -54,11 +54,7 @@ impl Failure {
 
     /// A file that is not as it should be.
     pub fn file(role: &'static str, path: &Path, cause: impl Into<String>) -> Self {
-        Self::File {
-            role,
-            path: path.to_path_buf(),
-            cause: cause.into(),
-        }
+        Self::File { role, path: path.to_path_buf(), cause: cause.into() }
     }
 }
 
@@ -67,22 +63,11 @@ impl fmt::Display for Failure {
         match self {
             Self::System { doing, errno } => write!(f, "cannot {doing}: {}", errno.desc()),
             Self::File { role, path, cause } => write!(f, "{role} {}: {cause}", one_line(path)),
-            Self::AlreadyRunning {
-                path,
-                pid: Some(pid),
-            } => {
-                write!(
-                    f,
-                    "already running as process {pid} (PID file {})",
-                    one_line(path)
-                )
+            Self::AlreadyRunning { path, pid: Some(pid) } => {
+                write!(f, "already running as process {pid} (PID file {})", one_line(path))
             }
             Self::AlreadyRunning { path, pid: None } => {
-                write!(
-                    f,
-                    "already running: another process holds PID file {}",
-                    one_line(path)
-                )
+                write!(f, "already running: another process holds PID file {}", one_line(path))
             }
             Self::Account { name, cause } => write!(f, "account {}: {cause}", name.escape_debug()),
             Self::Stopped => write!(f, "told to stop before it was ready"),
@@ -111,13 +96,7 @@ mod tests {
 
     #[test]
     fn an_already_running_instance_is_named() {
-        let failure = Failure::AlreadyRunning {
-            path: "/run/d.pid".into(),
-            pid: Some(17),
-        };
-        assert_eq!(
-            failure.to_string(),
-            "already running as process 17 (PID file /run/d.pid)"
-        );
+        let failure = Failure::AlreadyRunning { path: "/run/d.pid".into(), pid: Some(17) };
+        assert_eq!(failure.to_string(), "already running as process 17 (PID file /run/d.pid)");
     }
 }

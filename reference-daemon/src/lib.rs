@@ -55,9 +55,7 @@ pub use options::{Command, HELP, Options, VERSION, parse, resolve_paths};
 pub use pid_file::PidFile;
 pub use readiness::{Outcome, Report, readiness_pipe};
 pub use session::{Fork, Pid, end_first_child, fork, new_session, wait_for};
-pub use signals::{
-    Awaited, Event, hold_signals, reap_children, reset_signal_dispositions, reset_signal_mask,
-};
+pub use signals::{Awaited, Event, hold_signals, reap_children, reset_signal_dispositions, reset_signal_mask};
 pub use stdio::{redirect_stdio, repair_stdio};
 pub use surroundings::{change_to_root, prevent_core_dumps, set_umask};
 
@@ -95,9 +93,6 @@ pub fn complain(text: &str, status: i32) -> i32 {
 fn print(text: &str) -> i32 {
     match nix::unistd::write(std::io::stdout(), text.as_bytes()) {
         Ok(_) => 0,
-        Err(errno) => complain(
-            &Failure::system("write to standard output")(errno).to_string(),
-            1,
-        ),
+        Err(errno) => complain(&Failure::system("write to standard output")(errno).to_string(), 1),
     }
 }

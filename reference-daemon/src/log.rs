@@ -48,9 +48,7 @@ impl Log {
         let file = open(path, flags, Mode::from_bits_truncate(0o640)).map_err(cannot)?;
         dup2_stdout(&file).map_err(cannot)?;
         dup2_stderr(&file).map_err(cannot)?;
-        Ok(Self {
-            path: Some(path.into()),
-        })
+        Ok(Self { path: Some(path.into()) })
     }
 
     /// Leaves standard error where it is, and writes there: a supervisor reads it.
@@ -77,11 +75,7 @@ impl Log {
             Err(errno) => errno,
         };
         let path = self.path.as_deref().unwrap_or(Path::new("/dev/stderr"));
-        Err(Failure::file(
-            "log file",
-            path,
-            format!("cannot be written: {}", errno.desc()),
-        ))
+        Err(Failure::file("log file", path, format!("cannot be written: {}", errno.desc())))
     }
 
     /// Opens the log anew at its path, for whoever rotates logs by renaming them.

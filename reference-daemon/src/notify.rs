@@ -41,8 +41,8 @@ impl Supervisor {
 
     /// A reload begins.
     pub fn reloading(&self) {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
-            .map_or(0, |now| now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000);
+        let now =
+            clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000);
         self.say(&format!("RELOADING=1\nMONOTONIC_USEC={now}"));
     }
 

@@ -78,9 +78,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command, String> {
         let (name, inline) = split(&argument);
         let mut value = || {
             let value = inline.map(OsStr::to_os_string).or_else(|| arguments.next());
-            value
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("{} needs a value", shown(name)))
+            value.filter(|value| !value.is_empty()).ok_or_else(|| format!("{} needs a value", shown(name)))
         };
         match name.as_bytes() {
             b"--pid-file" => {
@@ -94,10 +92,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command, String> {
             b"--help" if inline.is_none() => return Ok(Command::Print(HELP)),
             b"--version" if inline.is_none() => return Ok(Command::Print(VERSION)),
             _ => {
-                return Err(format!(
-                    "unknown argument {} (see --help)",
-                    shown(&argument)
-                ));
+                return Err(format!("unknown argument {} (see --help)", shown(&argument)));
             }
         }
     }
@@ -115,14 +110,7 @@ fn resolve(role: &'static str, path: &mut PathBuf) -> Result<(), Failure> {
         // The directory is looked up only where it is needed: a daemon that was given absolute paths
         // starts from a directory that has been deleted as well as from any other.
         let start = env::current_dir().map_err(|error| {
-            Failure::file(
-                role,
-                path,
-                format!(
-                    "relative to a directory that cannot be found ({})",
-                    reason(&error)
-                ),
-            )
+            Failure::file(role, path, format!("relative to a directory that cannot be found ({})", reason(&error)))
         })?;
         *path = start.join(Path::new(path));
     }
@@ -130,31 +118,25 @@ fn resolve(role: &'static str, path: &mut PathBuf) -> Result<(), Failure> {
 }
 
 fn reason(error: &std::io::Error) -> &'static str {
-    error
-        .raw_os_error()
-        .map_or("unknown", |code| nix::errno::Errno::from_raw(code).desc())
+    error.raw_os_error().map_or("unknown", |code| nix::errno::Errno::from_raw(code).desc())
 }
 
 /// `--name=value` in its two parts; an argument that is no option is all name.
 fn split(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
     let bytes = argument.as_bytes();
     match bytes.iter().position(|byte| *byte == b'=') {
-        Some(at) if bytes.starts_with(b"--") => (
-            OsStr::from_bytes(&bytes[..at]),
-            Some(OsStr::from_bytes(&bytes[at + 1..])),
-        ),
+        Some(at) if bytes.starts_with(b"--") => {
+            (OsStr::from_bytes(&bytes[..at]), Some(OsStr::from_bytes(&bytes[at + 1..])))
+        }
         _ => (argument, None),
     }
 }
 
 fn milliseconds(value: &OsStr) -> Result<Duration, String> {
     let number = value.to_str().and_then(|text| text.parse().ok());
-    number.map(Duration::from_millis).ok_or_else(|| {
-        format!(
-            "--ready-delay {}: not a number of milliseconds",
-            shown(value)
-        )
-    })
+    number
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("--ready-delay {}: not a number of milliseconds", shown(value)))
 }
 
 fn shown(argument: &OsStr) -> String {
@@ -171,9 +153,7 @@ mod tests {
 
     #[test]
     fn no_arguments_are_the_articles_defaults() {
-        let Ok(Command::Start(options)) = parsed(&[]) else {
-            panic!("not a start")
-        };
+        let Ok(Command::Start(options)) = parsed(&[]) else { panic!("not a start") };
         assert_eq!(options, Options::default());
     }
 
@@ -187,40 +167,17 @@ mod tests {
             foreground: true,
             ready_delay: Duration::from_millis(7),
         };
-        let arguments = [
-            "--pid-file",
-            "/a",
-            "--log-file=b=c",
-            "--user",
-            "nobody",
-            "--foreground",
-            "--ready-delay=7",
-        ];
+        let arguments = ["--pid-file", "/a", "--log-file=b=c", "--user", "nobody", "--foreground", "--ready-delay=7"];
         assert_eq!(parsed(&arguments), Ok(Command::Start(expected)));
     }
 
     #[test]
     fn misuse_is_named() {
-        assert_eq!(
-            parsed(&["--pid-file"]),
-            Err("--pid-file needs a value".into())
-        );
-        assert_eq!(
-            parsed(&["--pid-file="]),
-            Err("--pid-file needs a value".into())
-        );
-        assert_eq!(
-            parsed(&["--foreground=yes"]),
-            Err("unknown argument --foreground=yes (see --help)".into())
-        );
-        assert_eq!(
-            parsed(&["x"]),
-            Err("unknown argument x (see --help)".into())
-        );
-        assert_eq!(
-            parsed(&["--ready-delay", "-1"]),
-            Err("--ready-delay -1: not a number of milliseconds".into())
-        );
+        assert_eq!(parsed(&["--pid-file"]), Err("--pid-file needs a value".into()));
+        assert_eq!(parsed(&["--pid-file="]), Err("--pid-file needs a value".into()));
+        assert_eq!(parsed(&["--foreground=yes"]), Err("unknown argument --foreground=yes (see --help)".into()));
+        assert_eq!(parsed(&["x"]), Err("unknown argument x (see --help)".into()));
+        assert_eq!(parsed(&["--ready-delay", "-1"]), Err("--ready-delay -1: not a number of milliseconds".into()));
     }
 
     #[test]
@@ -230,10 +187,7 @@ mod tests {
 
     #[test]
     fn relative_paths_become_absolute() {
-        let mut options = Options {
-            pid_file: "d.pid".into(),
-            ..Options::default()
-        };
+        let mut options = Options { pid_file: "d.pid".into(), ..Options::default() };
         resolve_paths(&mut options).unwrap();
         assert_eq!(options.pid_file, env::current_dir().unwrap().join("d.pid"));
         assert_eq!(options.log_file, Path::new("/var/log/daemon.log"));

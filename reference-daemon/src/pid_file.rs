@@ -61,20 +61,13 @@ impl PidFile {
                 Ok(()) => {}
                 Err(Errno::EAGAIN | Errno::EACCES) => match holder(&file) {
                     Holder::Process(pid) => {
-                        return Err(Failure::AlreadyRunning {
-                            path: path.into(),
-                            pid,
-                        });
+                        return Err(Failure::AlreadyRunning { path: path.into(), pid });
                     }
                     // It has ended since.
                     Holder::Nobody => continue,
                 },
                 Err(errno) => {
-                    return Err(Failure::file(
-                        ROLE,
-                        path,
-                        format!("cannot be locked: {}", errno.desc()),
-                    ));
+                    return Err(Failure::file(ROLE, path, format!("cannot be locked: {}", errno.desc())));
                 }
             }
             let status = fstat(&file).map_err(|errno| refused(path, errno))?;
@@ -86,20 +79,12 @@ impl PidFile {
                 Ok(_) | Err(Errno::ENOENT) => continue,
                 Err(errno) => return Err(refused(path, errno)),
             }
-            let held = Self {
-                path: path.into(),
-                file,
-                status,
-            };
+            let held = Self { path: path.into(), file, status };
             return match held.fill(&format!("{}\n", getpid())) {
                 Ok(()) => Ok(held),
                 Err(errno) => {
                     held.remove();
-                    Err(Failure::file(
-                        ROLE,
-                        path,
-                        format!("cannot be written: {}", errno.desc()),
-                    ))
+                    Err(Failure::file(ROLE, path, format!("cannot be written: {}", errno.desc())))
                 }
             };
         }
@@ -142,11 +127,7 @@ impl PidFile {
         if self.status.st_mode & 0o7777 != MODE.bits() {
             fchmod(&self.file, MODE)?;
         }
-        if self.status.st_size == 0 {
-            write_whole(&self.file, text)
-        } else {
-            self.write(text)
-        }
+        if self.status.st_size == 0 { write_whole(&self.file, text) } else { self.write(text) }
     }
 }
 
@@ -169,10 +150,7 @@ fn flaw(status: &FileStat) -> Option<String> {
     } else if status.st_nlink > 1 {
         Some("has another name as well (a hard link), so writing it would write that".into())
     } else if status.st_uid != geteuid().as_raw() {
-        Some(format!(
-            "belongs to user {}, who could rewrite it; remove it first",
-            status.st_uid
-        ))
+        Some(format!("belongs to user {}, who could rewrite it; remove it first", status.st_uid))
     } else {
         None
     }
@@ -234,11 +212,7 @@ fn content(file: &OwnedFd) -> Option<i32> {
     let mut text = [0; 16];
     let length = pread(file, &mut text, 0).ok()?;
     let line = text[..length].split(|byte| *byte == b'\n').next()?;
-    std::str::from_utf8(line)
-        .ok()?
-        .parse()
-        .ok()
-        .filter(|pid| *pid > 0)
+    std::str::from_utf8(line).ok()?.parse().ok().filter(|pid| *pid > 0)
 }
 
 #[cfg(test)]
@@ -268,9 +242,7 @@ mod tests {
         match unsafe { fork() }.unwrap() {
             // SAFETY: ends the process.
             ForkResult::Child => unsafe { libc::_exit(i32::from(!claim())) },
-            ForkResult::Parent { child } => {
-                waitpid(child, None).unwrap() == WaitStatus::Exited(child, 0)
-            }
+            ForkResult::Parent { child } => waitpid(child, None).unwrap() == WaitStatus::Exited(child, 0),
         }
     }
 

@@ -41,9 +41,7 @@ impl Report {
     /// An error means that the launcher has gone (it was interrupted, or killed): nobody learned that this
     /// start succeeded, so it is to be undone.
     pub fn ready(self) -> Result<(), Failure> {
-        self.send(&[READY]).map_err(Failure::system(
-            "tell the launcher that the daemon is ready",
-        ))
+        self.send(&[READY]).map_err(Failure::system("tell the launcher that the daemon is ready"))
     }
 
     /// Step 14, in the other case: tell the launcher why there is no daemon.
@@ -83,9 +81,7 @@ impl Outcome {
         wait_for(first_child);
         match message?.split_first() {
             Some((&READY, _)) => Ok(()),
-            Some((_, text)) => Err(Failure::Reported(
-                String::from_utf8_lossy(text).into_owned(),
-            )),
+            Some((_, text)) => Err(Failure::Reported(String::from_utf8_lossy(text).into_owned())),
             None => Err(Failure::EndedBeforeReady),
         }
     }

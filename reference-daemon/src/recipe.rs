@@ -10,9 +10,7 @@ use crate::options::{Options, resolve_paths};
 use crate::pid_file::PidFile;
 use crate::readiness::{Report, readiness_pipe};
 use crate::session::{Fork, end_first_child, fork, new_session};
-use crate::signals::{
-    Awaited, Event, hold_signals, reap_children, reset_signal_dispositions, reset_signal_mask,
-};
+use crate::signals::{Awaited, Event, hold_signals, reap_children, reset_signal_dispositions, reset_signal_mask};
 use crate::stdio::redirect_stdio;
 use crate::surroundings::{change_to_root, prevent_core_dumps, set_umask};
 
@@ -70,12 +68,7 @@ fn become_daemon(options: &Options, account: Option<&Account>) -> Result<Daemon,
     let signals = hold_signals()?;
     let pid_file = PidFile::acquire(&options.pid_file)?; // 12
     match initialise(options, account, &signals) {
-        Ok(log) => Ok(Daemon {
-            signals,
-            pid_file: Some(pid_file),
-            log,
-            supervisor: None,
-        }),
+        Ok(log) => Ok(Daemon { signals, pid_file: Some(pid_file), log, supervisor: None }),
         Err(failure) => {
             pid_file.remove();
             Err(failure)
@@ -84,11 +77,7 @@ fn become_daemon(options: &Options, account: Option<&Account>) -> Result<Daemon,
 }
 
 /// What is left to be done while the PID file is held.
-fn initialise(
-    options: &Options,
-    account: Option<&Account>,
-    signals: &Awaited,
-) -> Result<Log, Failure> {
+fn initialise(options: &Options, account: Option<&Account>, signals: &Awaited) -> Result<Log, Failure> {
     let log = Log::open(&options.log_file)?;
     prevent_core_dumps()?;
     if let Some(account) = account {
@@ -110,29 +99,16 @@ pub(crate) fn foreground(mut options: Options) -> Result<i32, Failure> {
     resolve_paths(&mut options)?;
     let account = options.user.as_deref().map(Account::look_up).transpose()?;
     prevent_core_dumps()?;
-    let pid_file = if options.pid_file_named {
-        Some(PidFile::acquire(&options.pid_file)?)
-    } else {
-        None
-    };
+    let pid_file = if options.pid_file_named { Some(PidFile::acquire(&options.pid_file)?) } else { None };
     let dropped = account.map_or(Ok(()), |account| account.assume());
     if let Err(failure) = dropped.and_then(|()| take_time(&options, &signals)) {
         if let Some(pid_file) = pid_file {
             pid_file.remove();
         }
         // Told to stop, it stops; that is no failure where nobody waits for a launcher.
-        return if failure == Failure::Stopped {
-            Ok(0)
-        } else {
-            Err(failure)
-        };
+        return if failure == Failure::Stopped { Ok(0) } else { Err(failure) };
     }
-    let daemon = Daemon {
-        signals,
-        pid_file,
-        log: Log::standard_error(),
-        supervisor: Some(supervisor),
-    };
+    let daemon = Daemon { signals, pid_file, log: Log::standard_error(), supervisor: Some(supervisor) };
     daemon.say("ready");
     Ok(daemon.live())
 }

@@ -52,9 +52,7 @@ pub unsafe fn fork() -> Result<Fork, Failure> {
 ///
 /// *The article* has no such step.
 pub fn new_session() -> Result<(), Failure> {
-    setsid()
-        .map(drop)
-        .map_err(Failure::system("begin a new session"))
+    setsid().map(drop).map_err(Failure::system("begin a new session"))
 }
 
 /// Step 8: end the first child, so that process 1 adopts the second.

@@ -36,8 +36,7 @@ pub fn reset_signal_dispositions() -> Result<(), Failure> {
 ///
 /// *The article* has no such step.
 pub fn reset_signal_mask() -> Result<(), Failure> {
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-        .map_err(Failure::system("reset the signal mask"))
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(Failure::system("reset the signal mask"))
 }
 
 /// What a daemon waits for.
@@ -69,16 +68,8 @@ pub struct Awaited(SigSet);
 /// SIGPIPE is ignored: whoever reads this daemon's log may go, and that does not end it. That is its
 /// own choice, made after step 2, and not an inheritance.
 pub fn hold_signals() -> Result<Awaited, Failure> {
-    let held: SigSet = [
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-        Signal::SIGCHLD,
-    ]
-    .into_iter()
-    .collect();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&held), None)
-        .map_err(Failure::system("block signals"))?;
+    let held: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&held), None).map_err(Failure::system("block signals"))?;
     set_disposition(libc::SIGPIPE, libc::SIG_IGN)?;
     Ok(Awaited(held))
 }
@@ -105,9 +96,7 @@ impl Awaited {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = nix::sys::time::TimeSpec::from_duration(left);
             // SAFETY: both pointers are to values that outlive the call; no information is asked for.
-            let signal = unsafe {
-                libc::sigtimedwait(stops.as_ref(), std::ptr::null_mut(), timeout.as_ref())
-            };
+            let signal = unsafe { libc::sigtimedwait(stops.as_ref(), std::ptr::null_mut(), timeout.as_ref()) };
             if signal > 0 {
                 return true;
             }
@@ -133,9 +122,7 @@ fn set_disposition(signal: libc::c_int, handler: libc::sighandler_t) -> Result<(
     action.sa_sigaction = handler;
     // SAFETY: SIG_DFL and SIG_IGN run no code of ours.
     let answer = unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
-    Errno::result(answer)
-        .map(drop)
-        .map_err(Failure::system("set a signal's disposition"))
+    Errno::result(answer).map(drop).map_err(Failure::system("set a signal's disposition"))
 }
 
 #[cfg(test)]

@@ -20,25 +20,16 @@ use crate::failure::Failure;
 /// *The article* closes standard input itself (`sys.stdin.close()`), and the next file opened takes its
 /// place. Here every one of the three is open at every moment, from before the first file is opened.
 pub fn repair_stdio() -> Result<(), Failure> {
-    let mut asked = [0, 1, 2].map(|fd| libc::pollfd {
-        fd,
-        events: 0,
-        revents: 0,
-    });
+    let mut asked = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
     // One call asks after all three, and does not wait: the timeout is zero. A closed one answers
     // POLLNVAL.
     // SAFETY: the array is as long as the call is told.
     while unsafe { libc::poll(asked.as_mut_ptr(), 3, 0) } == -1 {
         if Errno::last() != Errno::EINTR {
-            return Err(Failure::system(
-                "tell whether the standard streams are open",
-            )(Errno::last()));
+            return Err(Failure::system("tell whether the standard streams are open")(Errno::last()));
         }
     }
-    for _closed in asked
-        .iter()
-        .filter(|entry| entry.revents & libc::POLLNVAL != 0)
-    {
+    for _closed in asked.iter().filter(|entry| entry.revents & libc::POLLNVAL != 0) {
         // The lowest number free is this one: those below it are open by now. It is to stay open, so
         // its owner is forgotten.
         let _ = open_null(OFlag::empty())?.into_raw_fd();
@@ -67,8 +58,7 @@ pub fn redirect_stdio() -> Result<(), Failure> {
 }
 
 fn open_null(flags: OFlag) -> Result<OwnedFd, Failure> {
-    open("/dev/null", OFlag::O_RDWR | flags, Mode::empty())
-        .map_err(Failure::system("open /dev/null"))
+    open("/dev/null", OFlag::O_RDWR | flags, Mode::empty()).map_err(Failure::system("open /dev/null"))
 }
 
 #[cfg(test)]
@@ -81,10 +71,7 @@ mod tests {
     use super::*;
 
     fn target(fd: i32) -> String {
-        read_link(format!("/proc/self/fd/{fd}"))
-            .unwrap()
-            .display()
-            .to_string()
+        read_link(format!("/proc/self/fd/{fd}")).unwrap().display().to_string()
     }
 
     rusty_fork_test! {

@@ -1,10 +1,7 @@
 //! The program from outside: what its caller sees. What a terminal, a supervisor and an adversary see is the
 //! harness's to judge, in the workspace's `tests/`.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot get at its own files has failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot get at its own files has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,9 +18,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
+        Self { directory: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -32,22 +27,12 @@ impl Place {
 
     fn start(&self, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reference-daemon"));
-        command
-            .arg("--pid-file")
-            .arg(self.path("d.pid"))
-            .arg("--log-file")
-            .arg(self.path("d.log"));
+        command.arg("--pid-file").arg(self.path("d.pid")).arg("--log-file").arg(self.path("d.log"));
         command.args(more).stdin(Stdio::null()).output().unwrap()
     }
 
     fn pid(&self) -> Pid {
-        Pid::from_raw(
-            fs::read_to_string(self.path("d.pid"))
-                .unwrap()
-                .trim()
-                .parse()
-                .unwrap(),
-        )
+        Pid::from_raw(fs::read_to_string(self.path("d.pid")).unwrap().trim().parse().unwrap())
     }
 
     fn log(&self) -> String {
@@ -57,10 +42,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(pid) = fs::read_to_string(self.path("d.pid"))
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-        {
+        if let Some(pid) = fs::read_to_string(self.path("d.pid")).ok().and_then(|text| text.trim().parse().ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
@@ -85,10 +67,7 @@ fn failed_with(output: &Output, status: i32, text: &str) {
 fn it_is_ready_when_the_launcher_ends_and_stops_when_told() {
     let place = Place::new();
     let output = place.start(&[]);
-    assert!(
-        output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
-        "{output:?}"
-    );
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
     let pid = place.pid();
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(place.log(), format!("reference-daemon[{pid}]: ready\n"));
@@ -102,11 +81,7 @@ fn a_second_start_names_the_first_and_leaves_it_alone() {
     let place = Place::new();
     place.start(&[]);
     let pid = place.pid();
-    failed_with(
-        &place.start(&[]),
-        1,
-        &format!("already running as process {pid} "),
-    );
+    failed_with(&place.start(&[]), 1, &format!("already running as process {pid} "));
     assert_eq!(place.pid(), pid);
 }
 
@@ -123,26 +98,10 @@ fn a_killed_daemon_is_no_obstacle() {
 #[test]
 fn a_start_that_fails_says_why_and_leaves_nothing() {
     let place = Place::new();
-    failed_with(
-        &place.start(&["--pid-file", "/nowhere/d.pid"]),
-        1,
-        "PID file /nowhere/d.pid: No such file",
-    );
-    failed_with(
-        &place.start(&["--log-file", "/nowhere/d.log"]),
-        1,
-        "log file /nowhere/d.log: No such file",
-    );
-    failed_with(
-        &place.start(&["--log-file", "/dev/full"]),
-        1,
-        "log file /dev/full: cannot be written",
-    );
-    failed_with(
-        &place.start(&["--user", "no-such-account"]),
-        1,
-        "account no-such-account: ",
-    );
+    failed_with(&place.start(&["--pid-file", "/nowhere/d.pid"]), 1, "PID file /nowhere/d.pid: No such file");
+    failed_with(&place.start(&["--log-file", "/nowhere/d.log"]), 1, "log file /nowhere/d.log: No such file");
+    failed_with(&place.start(&["--log-file", "/dev/full"]), 1, "log file /dev/full: cannot be written");
+    failed_with(&place.start(&["--user", "no-such-account"]), 1, "account no-such-account: ");
     failed_with(&place.start(&["--nonsense"]), 2, "--nonsense");
     assert!(!place.path("d.pid").exists());
 }
@@ -160,15 +119,9 @@ fn the_launcher_waits_for_initialisation() {
 fn in_the_foreground_it_stays_and_logs_to_standard_error() {
     let place = Place::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_reference-daemon"));
-    command
-        .arg("--foreground")
-        .arg("--pid-file")
-        .arg(place.path("d.pid"))
-        .stderr(Stdio::piped());
+    command.arg("--foreground").arg("--pid-file").arg(place.path("d.pid")).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
-    until("the PID file", || {
-        fs::read_to_string(place.path("d.pid")).is_ok_and(|text| text.ends_with('\n'))
-    });
+    until("the PID file", || fs::read_to_string(place.path("d.pid")).is_ok_and(|text| text.ends_with('\n')));
     assert_eq!(place.pid().as_raw(), i32::try_from(child.id()).unwrap());
     kill(place.pid(), Signal::SIGTERM).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -63,11 +63,7 @@ mod tests {
 
     #[test]
     fn every_defect_has_its_place_in_the_program_and_the_other_way_round() {
-        let mut named: Vec<&str> = PROGRAM
-            .split("has(\"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-            .collect();
+        let mut named: Vec<&str> = PROGRAM.split("has(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         named.sort_unstable();
         named.dedup();
         let mut listed: Vec<&str> = DEFECTS.iter().map(|defect| defect.name).collect();

@@ -42,8 +42,8 @@ fn json_holds_what_the_contract_says() {
     assert_eq!(subject["counts"]["pass"], checks.len());
     let check = checks[0].as_object().unwrap();
     let keys = [
-        "id", "family", "level", "verdict", "title", "scenario", "expected", "actual", "evidence", "remedy", "sources", "reason",
-        "waived",
+        "id", "family", "level", "verdict", "title", "scenario", "expected", "actual", "evidence", "remedy", "sources",
+        "reason", "waived",
     ];
     assert!(keys.iter().all(|key| check.contains_key(*key)) && check.len() == keys.len(), "{check:?}");
     assert!(check["expected"].is_null() && check["remedy"].is_null() && check["reason"].is_null());
@@ -51,7 +51,13 @@ fn json_holds_what_the_contract_says() {
 
 #[test]
 fn the_list_has_every_check_of_a_profile() {
-    let output = daemonspec().args(["list", "--profile", "article", "--format", "json"]).assert().code(0).get_output().stdout.clone();
+    let output = daemonspec()
+        .args(["list", "--profile", "article", "--format", "json"])
+        .assert()
+        .code(0)
+        .get_output()
+        .stdout
+        .clone();
     let list: serde_json::Value = serde_json::from_slice(&output).unwrap();
     let checks = list["checks"].as_array().unwrap();
     assert!(checks.iter().all(|c| c["profiles"].as_array().unwrap().iter().any(|p| p == "article")));
@@ -105,7 +111,10 @@ fn wrong_usage_is_one_line_and_2() {
     ] {
         daemonspec().args(arguments).assert().code(2).stdout(is_empty()).stderr(one_line());
     }
-    daemonspec().args(["check", "--only", "no-controling-terminal"]).assert().stderr(contains("did you mean `no-controlling-terminal`?"));
+    daemonspec()
+        .args(["check", "--only", "no-controling-terminal"])
+        .assert()
+        .stderr(contains("did you mean `no-controlling-terminal`?"));
 }
 
 #[test]
@@ -122,10 +131,14 @@ fn manifests_name_key_and_line() {
         fs::write(&path, text).unwrap();
         daemonspec().arg("check").arg("--manifest").arg(&path).assert()
     };
-    manifest("[daemon.d]\ncommand = [\"d\"]\npid = 3\n").code(2).stderr(contains("line 3: unknown field `pid`").and(one_line()));
+    manifest("[daemon.d]\ncommand = [\"d\"]\npid = 3\n")
+        .code(2)
+        .stderr(contains("line 3: unknown field `pid`").and(one_line()));
     manifest("[daemon.d]\ncommand = 3\n").code(2).stderr(contains("line 2").and(one_line()));
     manifest("").code(2).stderr(contains("names no daemon").and(one_line()));
-    manifest("[daemon.d]\ncommand = [\"true\"]\nsetup = \"echo oh no; false\"\n").code(3).stderr(contains("oh no").and(one_line()));
+    manifest("[daemon.d]\ncommand = [\"true\"]\nsetup = \"echo oh no; false\"\n")
+        .code(3)
+        .stderr(contains("oh no").and(one_line()));
     fs::write(&path, [0xff, 0xfe]).unwrap();
     daemonspec().arg("check").arg("--manifest").arg(&path).assert().code(2).stderr(one_line());
 }
@@ -136,8 +149,11 @@ fn an_expected_failure_is_waived_and_an_unexpected_pass_is_not() {
     let path = dir.path().join("daemonspec.toml");
     let daemon = env!("CARGO_BIN_EXE_defective-daemon");
     let manifest = |expect: &str| {
-        let command = format!("command = [\"{daemon}\", \"one-fork\", \"--pid-file\", \"{{dir}}/d.pid\", \"--log-file\", \"{{dir}}/d.log\"]");
-        fs::write(&path, format!("[daemon.d]\n{command}\npidfile = \"{{dir}}/d.pid\"\n[daemon.d.expect]\n{expect}\n")).unwrap();
+        let command = format!(
+            "command = [\"{daemon}\", \"one-fork\", \"--pid-file\", \"{{dir}}/d.pid\", \"--log-file\", \"{{dir}}/d.log\"]"
+        );
+        fs::write(&path, format!("[daemon.d]\n{command}\npidfile = \"{{dir}}/d.pid\"\n[daemon.d.expect]\n{expect}\n"))
+            .unwrap();
         daemonspec().args(["check", "--level", "should", "--manifest"]).arg(&path).assert()
     };
     manifest("").code(1).stdout(contains("FAIL  should  not-session-leader"));
@@ -167,7 +183,8 @@ fn subjects_without_bounds_are_bounded() {
     let talks = ["check", "--timeout", "2", "--only", "launcher-exits", "--", "sh", "-c", "yes"];
     daemonspec().args(talks).assert().code(1).stdout(contains("FAIL  must    launcher-exits"));
     let fills = "head -c 3000000000 /dev/zero > /run/d.pid; setsid -f sleep 1000 >/dev/null 2>&1 </dev/null";
-    let fills = ["check", "--timeout", "5", "--pidfile", "/run/d.pid", "--only", "pidfile-format", "--", "sh", "-c", fills];
+    let fills =
+        ["check", "--timeout", "5", "--pidfile", "/run/d.pid", "--only", "pidfile-format", "--", "sh", "-c", fills];
     daemonspec().args(fills).assert().code(1).stdout(contains("FAIL  must    pidfile-format"));
 }
 
@@ -203,7 +220,8 @@ fn without_isolation_a_pid_file_that_is_there_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d.pid");
     fs::write(&path, "1\n").unwrap();
-    let assert = daemonspec().args(["check", "--isolation", "none", "--pidfile"]).arg(&path).args(["--", "true"]).assert();
+    let assert =
+        daemonspec().args(["check", "--isolation", "none", "--pidfile"]).arg(&path).args(["--", "true"]).assert();
     assert.code(3).stderr(contains("is there already").and(one_line()));
     assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
 }

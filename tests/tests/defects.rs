@@ -21,9 +21,9 @@ const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/defects.txt");
 type Row = BTreeMap<&'static str, &'static str>;
 
 fn judge(command: Vec<OsString>) -> Row {
-    let mut subject = Subject::new(command.into_iter().chain(
-        ["--pid-file", "{dir}/d.pid", "--log-file", "{dir}/d.log"].map(OsString::from),
-    ));
+    let mut subject = Subject::new(
+        command.into_iter().chain(["--pid-file", "{dir}/d.pid", "--log-file", "{dir}/d.log"].map(OsString::from)),
+    );
     subject.pidfile = Some("{dir}/d.pid".into());
     subject.log = Some("{dir}/d.log".into());
     // What never comes is awaited that long: by launcher-stays, ignores-sigterm and their like.
@@ -55,7 +55,13 @@ fn all_rows() -> Vec<(String, Row)> {
         }
     });
     let mut done = done.into_inner().unwrap();
-    order.into_iter().map(|name| { let row = done.remove(&name).unwrap(); (name, row) }).collect()
+    order
+        .into_iter()
+        .map(|name| {
+            let row = done.remove(&name).unwrap();
+            (name, row)
+        })
+        .collect()
 }
 
 fn render(rows: &[(String, Row)]) -> String {

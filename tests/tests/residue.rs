@@ -42,7 +42,8 @@ impl Machine {
 /// Processes that carry `mark` in their environment: everything that a run started, in whatever namespace.
 fn marked(mark: &str) -> Vec<String> {
     let wanted = format!("DAEMONSPEC_TEST_MARK={mark}");
-    let pids = names(Path::new("/proc")).into_iter().filter_map(|n| n.into_string().ok()).filter(|n| n.parse::<u32>().is_ok());
+    let pids =
+        names(Path::new("/proc")).into_iter().filter_map(|n| n.into_string().ok()).filter(|n| n.parse::<u32>().is_ok());
     pids.filter(|pid| {
         let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environ.split(|b| *b == 0).any(|variable| variable == wanted.as_bytes())
@@ -82,7 +83,8 @@ fn interrupted(mark: &str, signal: i32, isolation: &str, expected: Option<i32>) 
     let rounds = soak(20);
     for round in 0..rounds {
         let mut child = start(mark, temporary.path(), &arguments);
-        let moment = Instant::now() + whole.mul_f64(f64::from(u32::try_from(round).unwrap()) / f64::from(u32::try_from(rounds).unwrap()));
+        let moment = Instant::now()
+            + whole.mul_f64(f64::from(u32::try_from(round).unwrap()) / f64::from(u32::try_from(rounds).unwrap()));
         while Instant::now() < moment {
             std::thread::yield_now();
         }
@@ -124,7 +126,11 @@ fn the_same_verdicts_every_time() {
             // The other half of them on processors that are busy.
             load.extend((0..2).map(|_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap()));
         }
-        let output = Command::new(program("daemonspec")).args(["check", "--format", "json"]).env("TMPDIR", temporary.path()).output().unwrap();
+        let output = Command::new(program("daemonspec"))
+            .args(["check", "--format", "json"])
+            .env("TMPDIR", temporary.path())
+            .output()
+            .unwrap();
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let checks = report["subjects"][0]["checks"].as_array().unwrap().clone();
         seen.insert(checks.iter().map(|c| format!("{}={} ", c["id"], c["verdict"])).collect::<String>());

@@ -4,10 +4,12 @@ use daemonspec_tests::programs::program;
 
 #[test]
 fn the_transcripts_hold() {
+    let defective = std::path::Path::new(env!("CARGO_BIN_EXE_defective-daemon"));
+    let directory = defective.parent().unwrap().display();
     trycmd::TestCases::new()
+        .env("PATH", format!("{directory}:{}", std::env::var("PATH").unwrap()))
         .register_bin("daemonspec", program("daemonspec"))
         .register_bin("reference-daemon", program("reference-daemon"))
-        .register_bin("defective-daemon", std::path::Path::new(env!("CARGO_BIN_EXE_defective-daemon")))
         .case("cmd/*.trycmd")
         .case("../README.md");
 }

@@ -60,7 +60,8 @@ fn redirected(case: &Case<'_>, fd: i32) -> Judgement {
     for process in case.members()? {
         let found = descriptor(process, fd)?;
         if let Some(flaw) = flaw(found, fd, terminal) {
-            let evidence = found.map_or_else(|| format!("/proc/{}/fd/{fd} is not there", process.pid), |d| line(process, d));
+            let evidence =
+                found.map_or_else(|| format!("/proc/{}/fd/{fd} is not there", process.pid), |d| line(process, d));
             return fail(expected, format!("in {process} {flaw}"), vec![evidence]);
         }
     }

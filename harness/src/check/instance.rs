@@ -91,11 +91,17 @@ fn reported(case: &Case<'_>) -> Judgement {
     }
     let words = match &launch.errors {
         Some(errors) if said => format!("standard error: {}", errors.text.short(120)),
-        _ if !launch.output.text.is_empty() => format!("standard error is empty; standard output: {}", launch.output.text.short(120)),
+        _ if !launch.output.text.is_empty() => {
+            format!("standard error is empty; standard output: {}", launch.output.text.short(120))
+        }
         _ => "standard error is empty".to_owned(),
     };
     let actual = format!("{exit}, {}", if said { "and a message" } else { "and no message on standard error" });
-    fail("a status other than 0, and a line on standard error", actual, vec![format!("the second start ended with {exit}"), words])
+    fail(
+        "a status other than 0, and a line on standard error",
+        actual,
+        vec![format!("the second start ended with {exit}"), words],
+    )
 }
 
 fn stale(case: &Case<'_>) -> Judgement {

@@ -68,13 +68,20 @@ fn launcher_exits(case: &Case<'_>) -> Judgement {
         Some(_) => pass(),
         None => {
             let evidence = case.clean_look().map(|l| states(l.alive())).unwrap_or_default();
-            fail("the started process ends", format!("pid {} was still running at the deadline", launch.launcher), evidence)
+            fail(
+                "the started process ends",
+                format!("pid {} was still running at the deadline", launch.launcher),
+                evidence,
+            )
         }
     }
 }
 
 fn states<'a>(processes: impl Iterator<Item = &'a Process>) -> Vec<String> {
-    processes.take(5).map(|p| format!("/proc/{}/stat: {}, state {}, parent {}", p.pid, p.name.short(24), p.state, p.ppid)).collect()
+    processes
+        .take(5)
+        .map(|p| format!("/proc/{}/stat: {}, state {}, parent {}", p.pid, p.name.short(24), p.state, p.ppid))
+        .collect()
 }
 
 fn daemon_stays_up(case: &Case<'_>) -> Judgement {
@@ -87,7 +94,11 @@ fn daemon_stays_up(case: &Case<'_>) -> Judgement {
     if !launch.output.text.is_empty() {
         evidence.push(format!("the terminal showed: {}", launch.output.text.short(200)));
     }
-    fail("a process is left when all is at rest", format!("nothing is running; the launcher ended with {exit}"), evidence)
+    fail(
+        "a process is left when all is at rest",
+        format!("nothing is running; the launcher ended with {exit}"),
+        evidence,
+    )
 }
 
 fn left_its_launcher(case: &Case<'_>) -> Judgement {
@@ -98,7 +109,8 @@ fn left_its_launcher(case: &Case<'_>) -> Judgement {
     if parent.is_none() && main.ppid != launch.shell {
         return pass();
     }
-    let parent = if main.ppid == launch.shell { "the shell that started it".to_owned() } else { format!("pid {}", main.ppid) };
+    let parent =
+        if main.ppid == launch.shell { "the shell that started it".to_owned() } else { format!("pid {}", main.ppid) };
     fail("its parent is init", format!("its parent is {parent}"), states([main].into_iter()))
 }
 
@@ -106,18 +118,28 @@ fn launcher_status(case: &Case<'_>) -> Judgement {
     let clean = case.clean_launch()?;
     let exit = ended(clean)?;
     if case.clean_look()?.is_up() && exit != Exit::Status(0) {
-        return fail("status 0: the daemon is running", exit.to_string(), vec![format!("pid {} ended with {exit}", clean.launcher)]);
+        return fail(
+            "status 0: the daemon is running",
+            exit.to_string(),
+            vec![format!("pid {} ended with {exit}", clean.launcher)],
+        );
     }
     for_each_failed_start(case, |name, launch, look| {
         let exit = ended(launch)?;
-        if exit != Exit::Status(0) || look.is_up() {
+        if (exit == Exit::Status(0)) == look.is_up() {
             return pass();
         }
-        let evidence = vec![
-            format!("PID file's directory {name}: pid {} (the launcher) ended with {exit}", launch.launcher),
-            "no process is left".to_owned(),
-        ];
-        fail(format!("a status other than 0: with the PID file's directory {name} no daemon came up"), exit.to_string(), evidence)
+        let evidence =
+            vec![format!("PID file's directory {name}: pid {} (the launcher) ended with {exit}", launch.launcher)];
+        let left: Vec<&Process> = look.alive().collect();
+        if left.is_empty() {
+            return fail(
+                "a status other than 0: no daemon came up",
+                format!("{exit}, and no daemon is running"),
+                evidence,
+            );
+        }
+        fail("status 0, or no daemon", format!("{exit}, yet {} is running", named(&left)), evidence)
     })
 }
 
@@ -208,9 +230,11 @@ fn stop_status(case: &Case<'_>) -> Judgement {
     }
     match stop.ended {
         Some(Exit::Status(0) | Exit::Signal(libc::SIGTERM)) => pass(),
-        Some(exit) => {
-            fail("status 0, or ended by SIGTERM", exit.to_string(), vec![format!("pid {} ended with {exit}", stop.main)])
-        }
+        Some(exit) => fail(
+            "status 0, or ended by SIGTERM",
+            exit.to_string(),
+            vec![format!("pid {} ended with {exit}", stop.main)],
+        ),
         None => broken("its parent is not init, so its status could not be seen"),
     }
 }

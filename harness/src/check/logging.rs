@@ -2,13 +2,11 @@
 
 use super::{ARTICLE, Case, Check, Judgement, check, fail, pass};
 
-pub(super) const CHECKS: &[Check] = &[
-    check!("log-appended", Must, Logging, ARTICLE, "crash",
+pub(super) const CHECKS: &[Check] = &[check!("log-appended", Must, Logging, ARTICLE, "crash",
         title: "keeps what its log held when it is started again",
         sources: &["open(2): O_APPEND", "the article: open(log, 'a')"],
         remedy: "open the log with O_APPEND and without O_TRUNC",
-        judge: appended),
-];
+        judge: appended)];
 
 fn appended(case: &Case<'_>) -> Judgement {
     case.daemon()?;

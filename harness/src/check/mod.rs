@@ -428,7 +428,10 @@ mod tests {
     #[test]
     fn a_misspelt_name_is_answered_with_the_nearest() {
         let error = find("no-controling-terminal").unwrap_err();
-        assert_eq!(error.to_string(), "no check named `no-controling-terminal`; did you mean `no-controlling-terminal`?");
+        assert_eq!(
+            error.to_string(),
+            "no check named `no-controling-terminal`; did you mean `no-controlling-terminal`?"
+        );
         assert_eq!("zzz".parse::<Level>().unwrap_err().to_string(), "no level named `zzz`");
     }
 }

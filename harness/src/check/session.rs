@@ -1,7 +1,7 @@
 //! The session and its terminal.
 
 use super::common::named;
-use super::{ARTICLE_PEP, PEP, Case, Check, Judgement, SYSV, broken, check, fail, pass, skip};
+use super::{ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass, skip};
 use crate::observation::{FileKind, Process};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -43,10 +43,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 fn stat_line(process: &Process) -> String {
-    format!(
-        "/proc/{}/stat: pgrp {}, session {}, tty_nr {}",
-        process.pid, process.pgrp, process.session, process.tty_nr
-    )
+    format!("/proc/{}/stat: pgrp {}, session {}, tty_nr {}", process.pid, process.pgrp, process.session, process.tty_nr)
 }
 
 fn new_session(case: &Case<'_>) -> Judgement {
@@ -77,7 +74,11 @@ fn not_session_leader(case: &Case<'_>) -> Judgement {
     if main.session != main.pid {
         return pass();
     }
-    fail("its session's id differs from its own", format!("pid {} leads session {}", main.pid, main.session), vec![stat_line(main)])
+    fail(
+        "its session's id differs from its own",
+        format!("pid {} leads session {}", main.pid, main.session),
+        vec![stat_line(main)],
+    )
 }
 
 fn terminal_released(case: &Case<'_>) -> Judgement {
@@ -120,7 +121,11 @@ pub(super) fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
         return pass();
     }
     let how = treatment.ended.map_or("it is gone".to_owned(), |exit| format!("it ended with {exit}"));
-    fail(format!("pid {} lives on after {what}", treatment.main), how.clone(), vec![format!("pid {}: {how}", treatment.main)])
+    fail(
+        format!("pid {} lives on after {what}", treatment.main),
+        how.clone(),
+        vec![format!("pid {}: {how}", treatment.main)],
+    )
 }
 
 fn survives_interrupt(case: &Case<'_>) -> Judgement {
@@ -139,6 +144,10 @@ fn terminal_silent(case: &Case<'_>) -> Judgement {
     if bytes == 0 {
         return pass();
     }
-    let evidence = case.scenario("terminal")?.later_output().filter(|o| o.bytes > 0).map(|o| format!("the terminal showed: {}", o.text.short(200)));
+    let evidence = case
+        .scenario("terminal")?
+        .later_output()
+        .filter(|o| o.bytes > 0)
+        .map(|o| format!("the terminal showed: {}", o.text.short(200)));
     fail("nothing", format!("{bytes} bytes"), evidence.collect())
 }

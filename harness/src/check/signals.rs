@@ -3,10 +3,8 @@
 use super::session::survives;
 use super::{Check, SYSV, check};
 
-pub(super) const CHECKS: &[Check] = &[
-    check!("survives-sighup", Should, Signals, SYSV, "terminal",
+pub(super) const CHECKS: &[Check] = &[check!("survives-sighup", Should, Signals, SYSV, "terminal",
         title: "reloads or ignores SIGHUP",
         sources: &["daemon(7) New-Style item 3: SIGHUP reloads the configuration"],
         remedy: "handle SIGHUP by reopening the log and reading the configuration again, or ignore it",
-        judge: |case| survives(case, "sighup", "SIGHUP was sent")),
-];
+        judge: |case| survives(case, "sighup", "SIGHUP was sent"))];

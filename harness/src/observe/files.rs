@@ -29,7 +29,11 @@ fn seen_at(dir: BorrowedFd<'_>, relative: &Path, shown: &Path) -> FileSeen {
         return FileSeen { path, found: None };
     };
     let kind = kind_of(&meta, b"");
-    let content = if kind == FileKind::Regular { at(OFlag::O_RDONLY | OFlag::O_NONBLOCK).ok().map(|fd| content(fd.into())) } else { None };
+    let content = if kind == FileKind::Regular {
+        at(OFlag::O_RDONLY | OFlag::O_NONBLOCK).ok().map(|fd| content(fd.into()))
+    } else {
+        None
+    };
     let found = FileFound {
         kind,
         length: meta.len(),
@@ -58,7 +62,9 @@ pub(crate) fn number_in(path: &Path) -> Option<Pid> {
 /// The first directories are the upper layers, named `N:|mount|point` by the sandbox's root.
 pub(crate) fn that_hold_a_pid(written: BorrowedFd<'_>) -> Vec<FileSeen> {
     let mut found = Vec::new();
-    let Ok(top) = openat(written, "written", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) else { return found };
+    let Ok(top) = openat(written, "written", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) else {
+        return found;
+    };
     // Absolute names are not to be had below a detached mount; /proc leads to it.
     let top_path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&top)));
     let mut open: Vec<(PathBuf, PathBuf)> = Vec::new();
@@ -90,7 +96,9 @@ pub(crate) fn that_hold_a_pid(written: BorrowedFd<'_>) -> Vec<FileSeen> {
 }
 
 fn names(directory: &Path) -> Vec<PathBuf> {
-    fs::read_dir(directory).map(|entries| entries.flatten().map(|e| PathBuf::from(e.file_name())).collect()).unwrap_or_default()
+    fs::read_dir(directory)
+        .map(|entries| entries.flatten().map(|e| PathBuf::from(e.file_name())).collect())
+        .unwrap_or_default()
 }
 
 /// Of the files that hold a process id, the one that is most likely the PID file of `survivors`: it names one of them, is

@@ -75,7 +75,8 @@ pub(crate) fn descendants() -> Vec<Pid> {
 pub(crate) fn process(pid: Pid) -> Option<Process> {
     let stat = stat(pid)?;
     let uid = status(&format!("/proc/{pid}/status")).map_or(u32::MAX, |s| s.euid);
-    let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).ok().map(|p| Text::new(p.as_os_str().as_bytes()));
+    let link =
+        |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).ok().map(|p| Text::new(p.as_os_str().as_bytes()));
     Some(Process {
         pid,
         ppid: stat.ppid,

@@ -16,8 +16,11 @@ pub(crate) fn at_and_below(path: &Path) -> Vec<(PathBuf, i32)> {
     let Ok(MountInfos(all)) = MountInfos::from_buf_read(text.as_bytes()) else { return Vec::new() };
     // The last mount at a path lies on top of the others.
     let first = all.iter().rposition(|m| m.mount_point == path).unwrap_or(all.len());
-    let mut found: Vec<(PathBuf, i32)> =
-        all[first..].iter().filter(|m| m.mount_point.starts_with(path)).map(|m| (m.mount_point.clone(), m.mnt_id)).collect();
+    let mut found: Vec<(PathBuf, i32)> = all[first..]
+        .iter()
+        .filter(|m| m.mount_point.starts_with(path))
+        .map(|m| (m.mount_point.clone(), m.mnt_id))
+        .collect();
     found.reverse();
     found
 }
@@ -32,7 +35,8 @@ pub(crate) fn holders(pids: &[Pid], mounts: &[i32]) -> Vec<Holder> {
                 found.push(Holder { pid: *pid, by, path: target(&link) });
             }
         }
-        let entries = fs::read_dir(format!("/proc/{pid}/fd")).map(|e| e.flatten().collect::<Vec<_>>()).unwrap_or_default();
+        let entries =
+            fs::read_dir(format!("/proc/{pid}/fd")).map(|e| e.flatten().collect::<Vec<_>>()).unwrap_or_default();
         for entry in entries {
             let Some(fd) = entry.file_name().to_str().and_then(|s| s.parse().ok()) else { continue };
             let Some((_, Some(mount))) = fdinfo(*pid, fd) else { continue };

@@ -10,7 +10,8 @@ const LISTEN: &str = "0A";
 /// Whether a TCP socket of this network namespace listens at `address`, or at that port of every address.
 pub(crate) fn listens(address: SocketAddr) -> bool {
     ["/proc/self/net/tcp", "/proc/self/net/tcp6"].iter().any(|table| {
-        read_proc(table).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).lines().any(|line| listens_line(line, address)))
+        read_proc(table)
+            .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).lines().any(|line| listens_line(line, address)))
     })
 }
 

@@ -106,7 +106,11 @@ pub(crate) fn waits(pids: &[Pid]) -> Vec<Wait> {
             let line = String::from_utf8_lossy(&line);
             let limit = limit_of(&line, |address| timespec_at(*pid, address), now);
             let words: Vec<&str> = line.split_whitespace().collect();
-            let place = [words.first(), words.iter().rev().nth(1), words.last()].into_iter().flatten().copied().collect::<Vec<_>>();
+            let place = [words.first(), words.iter().rev().nth(1), words.last()]
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect::<Vec<_>>();
             found.push(Wait { thread: (*pid, tid), place: place.join(" "), limit });
         }
     }
@@ -120,7 +124,11 @@ pub(crate) fn waits_without_limit(pids: &[Pid]) -> bool {
 
 /// The limit that one line of /proc/PID/syscall tells of: the call's number and six arguments in hexadecimal
 /// (proc_pid_syscall(5)). `timespec` reads a struct timespec of the process, `now` a clock.
-fn limit_of(line: &str, timespec: impl Fn(u64) -> Option<Duration>, now: impl Fn(libc::clockid_t) -> Option<Duration>) -> Limit {
+fn limit_of(
+    line: &str,
+    timespec: impl Fn(u64) -> Option<Duration>,
+    now: impl Fn(libc::clockid_t) -> Option<Duration>,
+) -> Limit {
     let mut words = line.split_whitespace();
     let Some(Ok(number)) = words.next().map(str::parse::<libc::c_long>) else { return Limit::Unknown };
     let arguments: Vec<u64> =
@@ -141,8 +149,17 @@ fn limit_of(line: &str, timespec: impl Fn(u64) -> Option<Duration>, now: impl Fn
         _ => Limit::Unknown,
     };
     match number {
-        libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_accept | libc::SYS_accept4
-        | libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_rt_sigsuspend | libc::SYS_flock | libc::SYS_fcntl => Limit::None,
+        libc::SYS_read
+        | libc::SYS_readv
+        | libc::SYS_recvfrom
+        | libc::SYS_recvmsg
+        | libc::SYS_accept
+        | libc::SYS_accept4
+        | libc::SYS_wait4
+        | libc::SYS_waitid
+        | libc::SYS_rt_sigsuspend
+        | libc::SYS_flock
+        | libc::SYS_fcntl => Limit::None,
         libc::SYS_epoll_pwait => milliseconds(*fourth),
         libc::SYS_epoll_pwait2 => pointed(*fourth),
         libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => pointed(*third),
@@ -152,7 +169,8 @@ fn limit_of(line: &str, timespec: impl Fn(u64) -> Option<Duration>, now: impl Fn
         libc::SYS_clock_nanosleep => until(*first as libc::clockid_t, *third),
         libc::SYS_futex => {
             let operation = *second as libc::c_int;
-            let clock = if operation & libc::FUTEX_CLOCK_REALTIME == 0 { libc::CLOCK_MONOTONIC } else { libc::CLOCK_REALTIME };
+            let clock =
+                if operation & libc::FUTEX_CLOCK_REALTIME == 0 { libc::CLOCK_MONOTONIC } else { libc::CLOCK_REALTIME };
             match operation & libc::FUTEX_CMD_MASK {
                 libc::FUTEX_WAIT_BITSET => until(clock, *fourth),
                 _ => pointed(*fourth),

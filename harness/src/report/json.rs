@@ -1,8 +1,8 @@
 //! The JSON of the contract. Its types are its schema.
 
 use crate::check::{Check, Verdict};
-use crate::run::{Judged, Outcome};
-use serde::Serialize;
+use crate::run::{Judged, Outcome, Recording};
+use serde::{Deserialize, Serialize};
 
 /// The version that readers may rely on.
 pub const SCHEMA: &str = "daemonspec/1";
@@ -104,7 +104,8 @@ fn pretty(value: &impl Serialize) -> String {
 /// The report on `outcomes`.
 pub fn report(outcomes: &[Outcome]) -> String {
     let subject = |o: &'_ Outcome| -> (f64, Counts) {
-        let counts = Counts { pass: o.count("pass"), fail: o.count("fail"), skip: o.count("skip"), broken: o.count("broken") };
+        let counts =
+            Counts { pass: o.count("pass"), fail: o.count("fail"), skip: o.count("skip"), broken: o.count("broken") };
         ((o.duration.as_secs_f64() * 10_000.0).round() / 10.0, counts)
     };
     let subjects = outcomes
@@ -124,6 +125,40 @@ pub fn report(outcomes: &[Outcome]) -> String {
         })
         .collect();
     pretty(&Report { schema: SCHEMA, subjects })
+}
+
+/// What was seen of some subjects, as a file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Recordings {
+    schema: String,
+    subjects: Vec<Recording>,
+}
+
+/// The version of recordings.
+const RECORDING: &str = "daemonspec-recording/1";
+
+/// Writes what was seen of the `outcomes`, so that [`read_recordings`] can have it judged again.
+pub fn recordings(outcomes: &[Outcome]) -> String {
+    let subjects = outcomes.iter().map(|o| o.recording.clone()).collect();
+    pretty(&Recordings { schema: RECORDING.to_owned(), subjects })
+}
+
+/// Reads what [`recordings`] wrote.
+///
+/// # Errors
+/// One line that says what is wrong with the text.
+pub fn read_recordings(text: &str) -> Result<Vec<Recording>, String> {
+    let recordings: Recordings = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if recordings.schema != RECORDING {
+        return Err(format!(
+            "its schema is `{}`, and this version reads `{RECORDING}`",
+            recordings.schema.escape_debug()
+        ));
+    }
+    if recordings.subjects.is_empty() {
+        return Err("it holds no subject".to_owned());
+    }
+    Ok(recordings.subjects)
 }
 
 /// The catalogue, or a part of it.

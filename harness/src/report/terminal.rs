@@ -46,7 +46,9 @@ fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
         parts.push(format!("{} failed", failed.join(" and ")));
     }
     let waived = outcome.judged.iter().filter(|j| j.waived.is_some() && matches!(j.verdict, Verdict::Fail(_))).count();
-    for (count, word) in [(waived, "waived"), (outcome.count("broken"), "not observed"), (outcome.count("skip"), "skipped")] {
+    for (count, word) in
+        [(waived, "waived"), (outcome.count("broken"), "not observed"), (outcome.count("skip"), "skipped")]
+    {
         if count > 0 {
             parts.push(format!("{count} {word}"));
         }
@@ -63,7 +65,11 @@ fn header(out: &mut String, outcome: &Outcome) {
         Isolation::None => "no sandbox",
     };
     let facts = format!("{} · {place} · {:.0} ms", outcome.profile, outcome.duration.as_secs_f64() * 1000.0);
-    let shown = if command.chars().count() > 200 { format!("{}...", command.chars().take(197).collect::<String>()) } else { command };
+    let shown = if command.chars().count() > 200 {
+        format!("{}...", command.chars().take(197).collect::<String>())
+    } else {
+        command
+    };
     let gap = WIDTH.saturating_sub(shown.chars().count() + facts.chars().count());
     if gap >= 2 {
         let _ = writeln!(out, "{shown}{}{facts}\n", " ".repeat(gap));
@@ -116,7 +122,8 @@ fn unobserved(out: &mut String, judged: &[Judged]) {
         }
     }
     for (why, ids) in reasons {
-        let named = if ids.len() <= 3 { ids.join(", ") } else { format!("{} and {} more", ids[..2].join(", "), ids.len() - 2) };
+        let named =
+            if ids.len() <= 3 { ids.join(", ") } else { format!("{} and {} more", ids[..2].join(", "), ids.len() - 2) };
         wrapped(out, &format!("{DULL}?{DULL:#}     "), 6, &format!("{why}: {named}"));
     }
 }
@@ -192,7 +199,7 @@ pub fn list(checks: &[&'static Check]) -> String {
             let _ = writeln!(out, "{}{}", if family.is_some() { "\n" } else { "" }, check.family);
             family = Some(check.family);
         }
-        let _ = writeln!(out, "  {:<7} {:<30} {}", check.level, check.id, check.title);
+        wrapped(&mut out, &format!("  {:<7} {:<29} ", check.level, check.id), COLUMN, check.title);
     }
     out
 }

@@ -102,7 +102,6 @@ pub fn end_all() {
         guard.1.clone()
     };
     for pid in &running {
-        // SIGTERM is for the subreaper, which has descendants to end; a keeper does not handle it and dies of it.
         let _ = nix::sys::signal::kill(*pid, Signal::SIGTERM);
     }
     // Whoever started them reaps them, and strikes them off.
@@ -130,7 +129,8 @@ where
     T: Serialize + DeserializeOwned,
     F: FnOnce(Inside) -> T,
 {
-    let (reader, writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| SandboxError::System("make a pipe", e.into()))?;
+    let (reader, writer) =
+        pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| SandboxError::System("make a pipe", e.into()))?;
     let me = nix::unistd::getpid();
     let keeper = {
         let mut running = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -218,6 +218,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
     quiet_streams();
     // Handlers of the caller's go; then every signal may come again, but is only ever read by init.
     sys::reset_signals();
+    let _ = [Signal::SIGTERM, Signal::SIGCHLD].into_iter().collect::<SigSet>().thread_block();
     // A session of its own: Ctrl-C at the harness's terminal is the harness's to handle.
     let _ = setsid();
     let full = request.isolation == Isolation::Full;
@@ -266,13 +267,23 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
             // Only init may hold the answer's pipe, and only the keeper the other.
             drop(alive_reader);
             sys::close_range(ANSWER, ANSWER);
-            let _ = waitpid(child, None);
+            wait_for_init(child);
             drop(alive_writer);
             sys::exit_now(0);
         }
         Err(error) => {
             answer(Answer::Refused(format!("fork: {error}")));
             sys::exit_now(0);
+        }
+    }
+}
+
+/// Waits until init has ended, and ends it when told to by SIGTERM. A namespace's init is only gone when all else in it is.
+fn wait_for_init(init: Pid) {
+    let awaited: SigSet = [Signal::SIGTERM, Signal::SIGCHLD].into_iter().collect();
+    while let Ok(WaitStatus::StillAlive) = waitpid(init, Some(WaitPidFlag::WNOHANG)) {
+        if awaited.wait() == Ok(Signal::SIGTERM) {
+            let _ = nix::sys::signal::kill(init, Signal::SIGKILL);
         }
     }
 }
@@ -302,8 +313,11 @@ fn enter_namespaces() -> Result<bool, String> {
             Err(error) => return Err(format!("unshare: {error}")),
         }
     }
-    unshare(wanted | CloneFlags::CLONE_NEWUSER).map_err(|error| format!("no user namespaces for uid {uid} (unshare: {error})"))?;
-    let write = |name: &str, text: String| fs::write(format!("/proc/self/{name}"), text).map_err(|e| format!("/proc/self/{name}: {e}"));
+    unshare(wanted | CloneFlags::CLONE_NEWUSER)
+        .map_err(|error| format!("no user namespaces for uid {uid} (unshare: {error})"))?;
+    let write = |name: &str, text: String| {
+        fs::write(format!("/proc/self/{name}"), text).map_err(|e| format!("/proc/self/{name}: {e}"))
+    };
     write("setgroups", "deny".to_owned())?;
     write("uid_map", format!("{uid} {uid} 1"))?;
     write("gid_map", format!("{gid} {gid} 1"))?;
@@ -320,9 +334,7 @@ fn furnish(request: &Request, user: bool) -> Result<root::Root, String> {
 /// Without namespaces: orphans come to this process, and it hears when its parent dies.
 fn subreaper() -> Option<OwnedFd> {
     let _ = prctl::set_child_subreaper(true);
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGTERM);
-    let _ = set.thread_block();
+    let set: SigSet = [Signal::SIGTERM].into_iter().collect();
     nix::sys::signalfd::SignalFd::with_flags(&set, nix::sys::signalfd::SfdFlags::SFD_CLOEXEC).ok().map(|fd| {
         let number = fd.as_raw_fd();
         std::mem::forget(fd);

@@ -58,7 +58,10 @@ struct Builder {
 /// `user`: in a user namespace of an ordinary user. `directory`: the caller's; the subject is launched from it.
 /// `documented`: the directory the daemon says it works in, which the launch directory must not be.
 pub(crate) fn enter(user: bool, directory: &Path, documented: &Path) -> Result<Root> {
-    at("making mounts private", mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>))?;
+    at(
+        "making mounts private",
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>),
+    )?;
     let mounts = mounts_below("/")?;
     // Taken before anything is covered: the lower layers are named through these.
     let lowers: Vec<(MountInfo, OwnedFd)> = mounts
@@ -74,7 +77,10 @@ pub(crate) fn enter(user: bool, directory: &Path, documented: &Path) -> Result<R
     // An ordinary user's directories are overlaid by path, so the one that the stage covers is kept reachable first.
     let covered = at(&builder.stage.display(), open(&builder.stage, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()))?;
     let options = format!("mode=755,size={WRITABLE}");
-    at("mounting a tmpfs", mount(Some("tmpfs"), &builder.stage, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())))?;
+    at(
+        "mounting a tmpfs",
+        mount(Some("tmpfs"), &builder.stage, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())),
+    )?;
     let written = at("opening the tmpfs", open(&builder.stage, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()))?;
     let root = builder.stage.join("root");
     for name in ["root", "written", "work"] {
@@ -123,10 +129,30 @@ fn mounts_below(top: &str) -> Result<Vec<MountInfo>> {
 /// Whether a mount is part of what a subject may want to read or write, and not one of the kernel's faces.
 fn holds_files(info: &MountInfo) -> bool {
     const FACES: &[&str] = &[
-        "proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "pstore", "bpf",
-        "configfs", "mqueue", "hugetlbfs", "autofs", "fusectl", "binfmt_misc", "rpc_pipefs", "nsfs", "efivarfs", "selinuxfs",
+        "proc",
+        "sysfs",
+        "devtmpfs",
+        "devpts",
+        "cgroup",
+        "cgroup2",
+        "securityfs",
+        "debugfs",
+        "tracefs",
+        "pstore",
+        "bpf",
+        "configfs",
+        "mqueue",
+        "hugetlbfs",
+        "autofs",
+        "fusectl",
+        "binfmt_misc",
+        "rpc_pipefs",
+        "nsfs",
+        "efivarfs",
+        "selinuxfs",
     ];
-    !FACES.contains(&info.fs_type.as_str()) && !["/proc", "/sys", "/dev"].iter().any(|face| info.mount_point.starts_with(face))
+    !FACES.contains(&info.fs_type.as_str())
+        && !["/proc", "/sys", "/dev"].iter().any(|face| info.mount_point.starts_with(face))
 }
 
 fn below(root: &Path, path: &Path) -> PathBuf {
@@ -147,8 +173,9 @@ pub(crate) fn make_read_only(directory: &Path) -> nix::Result<()> {
 fn bind_read_only(from: &Path, to: &Path) -> nix::Result<()> {
     bind(from, to, false)?;
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-    mount(None::<&str>, to, None::<&str>, flags, None::<&str>)
-        .or_else(|_| mount(None::<&str>, to, None::<&str>, flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>))
+    mount(None::<&str>, to, None::<&str>, flags, None::<&str>).or_else(|_| {
+        mount(None::<&str>, to, None::<&str>, flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>)
+    })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape or_else asks for")]
@@ -160,7 +187,11 @@ impl Builder {
     /// Overlays `lower` at `target`. Its upper layer starts with the lower one's owner and mode, which an overlay shows.
     fn overlay(&mut self, lower: &Path, name: &Path, target: &Path) -> io::Result<()> {
         self.overlays += 1;
-        let upper = self.stage.join("written").join(format!("{}:{}", self.overlays, name.display().to_string().replace('/', "|")));
+        let upper = self.stage.join("written").join(format!(
+            "{}:{}",
+            self.overlays,
+            name.display().to_string().replace('/', "|")
+        ));
         let work = self.stage.join("work").join(self.overlays.to_string());
         fs::create_dir(&upper)?;
         fs::create_dir(&work)?;
@@ -197,7 +228,13 @@ impl Builder {
     }
 
     /// A directory that has mounts below it, made afresh from its entries (ordinary users).
-    fn assemble_directory(&mut self, path: &Path, target: &Path, entries: Vec<fs::DirEntry>, covered: &OwnedFd) -> Result<()> {
+    fn assemble_directory(
+        &mut self,
+        path: &Path,
+        target: &Path,
+        entries: Vec<fs::DirEntry>,
+        covered: &OwnedFd,
+    ) -> Result<()> {
         let mut files = 0;
         for entry in entries {
             let (source, place) = (entry.path(), target.join(entry.file_name()));
@@ -307,7 +344,10 @@ impl Builder {
         let options = "newinstance,ptmxmode=0666,mode=620";
         at("mounting /dev/pts", mount(Some("devpts"), &dev.join("pts"), Some("devpts"), noexec, Some(options)))?;
         let shm = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        at("mounting /dev/shm", mount(Some("tmpfs"), &dev.join("shm"), Some("tmpfs"), shm, Some("mode=1777,size=256m")))?;
+        at(
+            "mounting /dev/shm",
+            mount(Some("tmpfs"), &dev.join("shm"), Some("tmpfs"), shm, Some("mode=1777,size=256m")),
+        )?;
         let _ = mount(Some("mqueue"), &dev.join("mqueue"), Some("mqueue"), noexec, None::<&str>);
         Ok(())
     }

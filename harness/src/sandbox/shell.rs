@@ -12,8 +12,8 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, setpgid, setsid, tcsetpgrp};
 use std::ffi::{CString, OsString};
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -79,7 +79,10 @@ impl Job {
     ) -> Result<Job, std::ffi::NulError> {
         let word = |w: &OsString| CString::new(w.as_bytes());
         let program = command.first().map_or(&[][..], |p| p.as_bytes());
-        let path = environment.iter().find(|(key, _)| key == "PATH").map_or(&b"/usr/bin:/bin"[..], |(_, value)| value.as_bytes());
+        let path = environment
+            .iter()
+            .find(|(key, _)| key == "PATH")
+            .map_or(&b"/usr/bin:/bin"[..], |(_, value)| value.as_bytes());
         let candidates = if program.contains(&b'/') || program.is_empty() {
             vec![CString::new(program)?]
         } else {
@@ -91,7 +94,13 @@ impl Job {
             .iter()
             .map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_, _>>()?;
-        Ok(Job { command: command.iter().map(word).collect::<Result<_, _>>()?, candidates, environment, directory: directory.to_owned(), nice })
+        Ok(Job {
+            command: command.iter().map(word).collect::<Result<_, _>>()?,
+            candidates,
+            environment,
+            directory: directory.to_owned(),
+            nice,
+        })
     }
 }
 
@@ -260,7 +269,12 @@ fn become_subject(job: &Job, gate: &OwnedFd, errors: bool) -> ! {
                 args.extend_from_slice(job.command.get(1..).unwrap_or_default());
                 sys::exec(c"/bin/sh", &args, &job.environment)
             }
-            Errno::EACCES if job.candidates.len() == 1 && Path::new(std::ffi::OsStr::from_bytes(candidate.to_bytes())).is_dir() => Errno::EISDIR,
+            Errno::EACCES
+                if job.candidates.len() == 1
+                    && Path::new(std::ffi::OsStr::from_bytes(candidate.to_bytes())).is_dir() =>
+            {
+                Errno::EISDIR
+            }
             errno => errno,
         };
         if failure != Errno::EACCES {

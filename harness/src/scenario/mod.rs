@@ -17,8 +17,8 @@ use crate::subject::Subject;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::Path;
-use world::{Acted, World};
 pub use world::Halt;
+use world::{Acted, World};
 
 /// One way of starting and treating a subject.
 pub struct Scenario {
@@ -108,7 +108,7 @@ impl Scenario {
             Ok(world) => world,
             Err(halt) => return Life { seen: Vec::new(), next: None, halt: Some(halt), missing },
         };
-        let outcome = world.set_up(private).and_then(|()| self.live(from, &mut world, known));
+        let outcome = world.set_up().and_then(|()| self.live(from, &mut world, known));
         let seen = world.finish();
         match outcome {
             Ok(next) => Life { seen, next, halt: None, missing },

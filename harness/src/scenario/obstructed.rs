@@ -18,7 +18,8 @@ pub(super) static SCENARIO: Scenario = Scenario {
             name: "missing",
             needs_daemon: false,
             act: |world, _| {
-                let obstacle = world.pidfile.clone().ok_or_else(no_pidfile).and_then(|path| without_directory(world, &path));
+                let obstacle =
+                    world.pidfile.clone().ok_or_else(no_pidfile).and_then(|path| without_directory(world, &path));
                 attempt(world, "missing", obstacle)
             },
         },
@@ -26,7 +27,8 @@ pub(super) static SCENARIO: Scenario = Scenario {
             name: "read-only",
             needs_daemon: false,
             act: |world, _| {
-                let obstacle = world.pidfile.clone().ok_or_else(no_pidfile).and_then(|path| read_only_directory(world, &path));
+                let obstacle =
+                    world.pidfile.clone().ok_or_else(no_pidfile).and_then(|path| read_only_directory(world, &path));
                 attempt(world, "read-only", obstacle)
             },
         },
@@ -45,6 +47,7 @@ fn attempt(world: &mut World<'_>, name: &str, command: Result<Vec<OsString>, Uns
             world.awaits_pidfile = false;
             world.launch(name, &command, true)?;
             world.look(name)?;
+            // A file or a mount was changed for it.
             Ok(Then::Fresh)
         }
         Err(why) => {
@@ -54,14 +57,25 @@ fn attempt(world: &mut World<'_>, name: &str, command: Result<Vec<OsString>, Uns
     }
 }
 
-/// The command with its PID file in a directory that is not there: by its argument, or by taking the directory away where
-/// that holds nothing else.
+/// The command with its PID file in a directory that is not there: by what the command or one of its files says, or by
+/// taking the directory away where that holds nothing else.
 fn without_directory(world: &World<'_>, path: &Path) -> Result<Vec<OsString>, Unseen> {
     let command = world.subject.command.clone();
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(command) };
     let elsewhere = directory.join("no-such-directory").join(name);
-    let moved: Vec<OsString> = command.iter().map(|word| replace(word, path.as_os_str(), elsewhere.as_os_str())).collect();
-    if moved != command || !directory.exists() {
+    let moved: Vec<OsString> =
+        command.iter().map(|word| replace(word, path.as_os_str(), elsewhere.as_os_str())).collect();
+    let mut named = moved != command || !directory.exists();
+    for (file, content) in &world.subject.files {
+        let changed = replace(OsStr::new(content), path.as_os_str(), elsewhere.as_os_str());
+        if changed.as_bytes() != content.as_bytes() {
+            let place = world.private.join(file);
+            std::fs::write(&place, changed.as_bytes())
+                .map_err(|e| Unseen::Broken(format!("cannot write {}: {e}", place.display())))?;
+            named = true;
+        }
+    }
+    if named {
         return Ok(moved);
     }
     if !world.is_isolated() {

@@ -51,11 +51,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
             needs_daemon: true,
             act: |world, _| Ok(Then::if_survived(world.signal_main("sighup", Signal::SIGHUP)?)),
         },
-        Step {
-            name: "hangup",
-            needs_daemon: true,
-            act: |world, _| Ok(Then::if_survived(world.hang_up("hangup")?)),
-        },
+        Step { name: "hangup", needs_daemon: true, act: |world, _| Ok(Then::if_survived(world.hang_up("hangup")?)) },
         Step {
             name: "sigterm",
             needs_daemon: true,

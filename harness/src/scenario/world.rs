@@ -4,8 +4,8 @@
 //! own, rest above all, is looked at again whenever one came or a short timer ran out.
 
 use crate::observation::{
-    Exit, FileFound, FileKind, FileSeen, Kept, Launch, Look, Output, Pid, Process, Release, Seen, Stop, Text, Treatment,
-    Unseen,
+    Exit, FileFound, FileKind, FileSeen, Kept, Launch, Look, Output, Pid, Process, Release, Seen, Stop, Text,
+    Treatment, Unseen,
 };
 use crate::observe::{self, Pulse, Turns, files, mounts};
 use crate::sandbox::shell::{self, Job, MARK, Order, Wires};
@@ -130,6 +130,8 @@ struct MainProcess {
 pub(crate) struct World<'a> {
     /// The subject, its paths absolute.
     pub subject: &'a Subject,
+    /// The directory that `{dir}` stands for.
+    pub private: &'a Path,
     /// Its whole environment.
     environment: &'a [(OsString, OsString)],
     inside: Inside,
@@ -157,7 +159,12 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Takes the sandbox over.
-    pub(crate) fn new(subject: &'a Subject, environment: &'a [(OsString, OsString)], private: &Path, inside: Inside) -> Acted<Self> {
+    pub(crate) fn new(
+        subject: &'a Subject,
+        environment: &'a [(OsString, OsString)],
+        private: &'a Path,
+        inside: Inside,
+    ) -> Acted<Self> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGCHLD);
         system("blocking SIGCHLD", set.thread_block())?;
@@ -165,6 +172,7 @@ impl<'a> World<'a> {
         let children = system("signalfd", SignalFd::with_flags(&set, flags))?;
         let mut world = World {
             subject,
+            private,
             environment,
             inside,
             init: nix::unistd::getpid().as_raw(),
@@ -182,24 +190,27 @@ impl<'a> World<'a> {
             restless: false,
         };
         if !world.is_isolated() {
-            world.residue = [&subject.pidfile, &subject.log].into_iter().flatten().filter(|p| !p.exists()).cloned().collect();
+            world.residue =
+                [&subject.pidfile, &subject.log].into_iter().flatten().filter(|p| !p.exists()).cloned().collect();
             world.residue.push(private.to_owned());
             system("making a private directory", fs::create_dir(private))?;
         }
         Ok(world)
     }
 
-    /// Writes the subject's files below `private`, and runs its setup line, if it has one.
-    pub(crate) fn set_up(&mut self, private: &Path) -> Acted {
+    /// Writes the subject's files below `{dir}`, and runs its setup line, if it has one.
+    pub(crate) fn set_up(&mut self) -> Acted {
         for (name, content) in &self.subject.files {
-            let path = private.join(name);
+            let path = self.private.join(name);
             let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
             system(name, parent.and_then(|()| fs::write(&path, content)))?;
         }
         let Some(line) = &self.subject.setup else { return Ok(()) };
         match self.shell_line(line)? {
             (Some(Exit::Status(0)), _) => Ok(()),
-            (ended, said) => Err(Halt::Setup(ended.map_or("no status in time".to_owned(), |exit| exit.to_string()), said)),
+            (ended, said) => {
+                Err(Halt::Setup(ended.map_or("no status in time".to_owned(), |exit| exit.to_string()), said))
+            }
         }
     }
 
@@ -246,7 +257,9 @@ impl<'a> World<'a> {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, status)) => self.exits.insert(pid.as_raw(), Exit::Status(status)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => self.exits.insert(pid.as_raw(), Exit::Signal(signal as i32)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    self.exits.insert(pid.as_raw(), Exit::Signal(signal as i32))
+                }
                 Ok(WaitStatus::StillAlive) | Err(_) => break,
                 Ok(_) => None,
             };
@@ -312,7 +325,8 @@ impl<'a> World<'a> {
     /// Waits until no thread of any member runs; says whether that was before the deadline.
     fn rest(&mut self, deadline: Instant) -> Acted<bool> {
         self.pulse = None;
-        let deadline = if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
+        let deadline =
+            if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
         let rests = self.await_that(deadline, |world| {
             let now = observe::pulse(&world.member_pids());
             let rests = world.pulse.as_ref().is_some_and(|earlier| now.proves_rest(earlier));
@@ -408,10 +422,8 @@ impl<'a> World<'a> {
             .map_err(|_| Halt::CannotStart(libc::EINVAL, Text::new(b"a word with a NUL byte")))?;
         let (master, slave) = system("opening a terminal", open_terminal())?;
         let meta = system("opening a terminal", fs::File::from(system("dup", slave.try_clone())?).metadata())?;
-        let (ours, theirs) = system(
-            "socketpair",
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC),
-        )?;
+        let (ours, theirs) =
+            system("socketpair", socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC))?;
         let (exec_error, exec_error_writer) = system("pipe", pipe2(OFlag::O_CLOEXEC))?;
         let (errors, errors_writer) = if errors_apart {
             let (reader, writer) = system("pipe", pipe2(OFlag::O_CLOEXEC))?;
@@ -435,7 +447,9 @@ impl<'a> World<'a> {
         };
         let pidfd = system("pidfd_open", sys::pidfd_open(shell))?;
         self.logins.push(Login { shell: shell.as_raw(), pidfd, control: ours, terminal, errors, canaries: Vec::new() });
-        let launcher = self.answer()?.ok_or_else(|| Halt::System("the shell could not start in the launch directory".to_owned()))?;
+        let launcher = self
+            .answer()?
+            .ok_or_else(|| Halt::System("the shell could not start in the launch directory".to_owned()))?;
         let launcher_pidfd = system("pidfd_open", sys::pidfd_open(nix::unistd::Pid::from_raw(launcher)))?;
         self.order(Order::Go);
         let deadline = self.deadline();
@@ -443,7 +457,8 @@ impl<'a> World<'a> {
         self.await_readable(exec_error.as_fd(), deadline)?;
         let mut errno = [0; 4];
         if fs::File::from(exec_error).read_exact(&mut errno).is_ok() {
-            let program = command.first().map(|w| std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str())).unwrap_or_default();
+            let program =
+                command.first().map(|w| std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str())).unwrap_or_default();
             return Err(Halt::CannotStart(i32::from_ne_bytes(errno), Text::new(program)));
         }
         let ended_in_time = self.await_readable(launcher_pidfd.as_fd(), deadline)?;
@@ -479,11 +494,15 @@ impl<'a> World<'a> {
         let status = self.answer()?;
         let deadline = self.deadline();
         // Where the terminal no longer takes output there is no mark, and nothing later can be told apart either.
-        self.await_that(deadline, |world| Ok(world.logins.last().is_none_or(|l| l.terminal.marked || is_readable(l.pidfd.as_fd()))))?;
+        self.await_that(deadline, |world| {
+            Ok(world.logins.last().is_none_or(|l| l.terminal.marked || is_readable(l.pidfd.as_fd())))
+        })?;
         if let Some(login) = self.logins.last_mut() {
             login.terminal.marked = true;
         }
-        Ok(status.filter(|s| *s >= 0).map(|raw| if raw & 0x7f == 0 { Exit::Status(raw >> 8) } else { Exit::Signal(raw & 0x7f) }))
+        Ok(status
+            .filter(|s| *s >= 0)
+            .map(|raw| if raw & 0x7f == 0 { Exit::Status(raw >> 8) } else { Exit::Signal(raw & 0x7f) }))
     }
 
     fn order(&mut self, order: Order) {
@@ -566,7 +585,8 @@ impl<'a> World<'a> {
 
     /// Sends a signal to the main process.
     pub(crate) fn signal_main(&mut self, name: &str, signal: Signal) -> Acted<bool> {
-        let delivered = self.main.as_ref().is_some_and(|main| sys::pidfd_send_signal(&main.pidfd, signal as i32).is_ok());
+        let delivered =
+            self.main.as_ref().is_some_and(|main| sys::pidfd_send_signal(&main.pidfd, signal as i32).is_ok());
         self.outcome(name, delivered)
     }
 
@@ -593,7 +613,8 @@ impl<'a> World<'a> {
             })?;
         }
         self.pump()?;
-        let left: Vec<Process> = observe::processes(&self.member_pids()).into_iter().filter(|p| !p.is_zombie()).collect();
+        let left: Vec<Process> =
+            observe::processes(&self.member_pids()).into_iter().filter(|p| !p.is_zombie()).collect();
         let stop = Stop {
             main: pid,
             gone,
@@ -676,7 +697,9 @@ impl<'a> World<'a> {
             let at = file.metadata()?.len();
             file.write_all(LOG_LINE).map(|()| at)
         });
-        Ok(planted.map(|at| (path.clone(), at)).map_err(|error| Unseen::Broken(format!("cannot write to {}: {error}", path.display()))))
+        Ok(planted
+            .map(|at| (path.clone(), at))
+            .map_err(|error| Unseen::Broken(format!("cannot write to {}: {error}", path.display()))))
     }
 
     /// Looks whether that line is still where it was.

@@ -24,24 +24,19 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::{Mode, lstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpid, pause, truncate};
 use reference_daemon::{
-    Account, Awaited, Command, Event, Failure, Fork, Log, Options, Outcome, Pid, PidFile, Report,
-    change_to_root, close_inherited_descriptors, complain, end_first_child, fork, hold_signals,
-    new_session, parse, prevent_core_dumps, readiness_pipe, reap_children, redirect_stdio,
-    repair_stdio, reset_signal_dispositions, reset_signal_mask, resolve_paths,
-    sanitise_environment, set_umask, wait_for,
+    Account, Awaited, Command, Event, Failure, Fork, Log, Options, Outcome, Pid, PidFile, Report, change_to_root,
+    close_inherited_descriptors, complain, end_first_child, fork, hold_signals, new_session, parse, prevent_core_dumps,
+    readiness_pipe, reap_children, redirect_stdio, repair_stdio, reset_signal_dispositions, reset_signal_mask,
+    resolve_paths, sanitise_environment, set_umask, wait_for,
 };
 
 fn main() {
     let mut arguments = std::env::args_os().skip(1);
-    let name = arguments
-        .next()
-        .map(|name| name.to_string_lossy().into_owned());
+    let name = arguments.next().map(|name| name.to_string_lossy().into_owned());
     let rest: Vec<OsString> = arguments.collect();
     exit(match name.as_deref() {
         Some("--list") => {
-            DEFECTS
-                .iter()
-                .for_each(|defect| println!("{}", defect.name));
+            DEFECTS.iter().for_each(|defect| println!("{}", defect.name));
             0
         }
         Some("none") => Defective { name: "none" }.run(rest),
@@ -80,17 +75,12 @@ impl Defective {
     /// As `reference_daemon::run`.
     fn run(self, arguments: Vec<OsString>) -> i32 {
         match parse(arguments.clone()) {
-            Ok(Command::Start(options)) if !options.foreground => {
-                self.background(options).unwrap_or_else(|failure| {
-                    if self.has("silent-failure") {
-                        return 1;
-                    }
-                    complain(
-                        &failure.to_string(),
-                        if self.has("exit-0-on-failure") { 0 } else { 1 },
-                    )
-                })
-            }
+            Ok(Command::Start(options)) if !options.foreground => self.background(options).unwrap_or_else(|failure| {
+                if self.has("silent-failure") {
+                    return 1;
+                }
+                complain(&failure.to_string(), if self.has("exit-0-on-failure") { 0 } else { 1 })
+            }),
             _ => reference_daemon::run(arguments),
         }
     }
@@ -104,10 +94,7 @@ impl Defective {
         unsafe { sanitise_environment()? }; // 4
         resolve_paths(&mut options)?;
         let account = options.user.as_deref().map(Account::look_up).transpose()?;
-        let start = Start {
-            launcher: getpid(),
-            terminal: terminal(),
-        };
+        let start = Start { launcher: getpid(), terminal: terminal() };
         let (outcome, report) = readiness_pipe()?;
         // SAFETY: as above.
         match unsafe { fork()? } {
@@ -136,13 +123,7 @@ impl Defective {
         Ok(())
     }
 
-    fn daemon(
-        self,
-        options: &Options,
-        account: Option<&Account>,
-        start: &Start,
-        report: Report,
-    ) -> i32 {
+    fn daemon(self, options: &Options, account: Option<&Account>, start: &Start, report: Report) -> i32 {
         let report = match self.detach(report) {
             Ok(report) => report,
             Err((report, failure)) => {
@@ -151,13 +132,9 @@ impl Defective {
             }
         };
         match self.become_daemon(options, account, start) {
-            Err(Failure::AlreadyRunning { .. }) if self.has("refuses-silently") => {
-                i32::from(report.ready().is_err())
-            }
+            Err(Failure::AlreadyRunning { .. }) if self.has("refuses-silently") => i32::from(report.ready().is_err()),
             Err(failure) => {
-                if self.has("refused-start-removes")
-                    && matches!(failure, Failure::AlreadyRunning { .. })
-                {
+                if self.has("refused-start-removes") && matches!(failure, Failure::AlreadyRunning { .. }) {
                     let _ = fs::remove_file(&options.pid_file);
                 }
                 report.failed(&failure); // 14
@@ -199,30 +176,13 @@ impl Defective {
         }
     }
 
-    fn become_daemon(
-        self,
-        options: &Options,
-        account: Option<&Account>,
-        start: &Start,
-    ) -> Result<Daemon, Failure> {
+    fn become_daemon(self, options: &Options, account: Option<&Account>, start: &Start) -> Result<Daemon, Failure> {
         if self.has("keeps-terminal-fd") {
             keep_terminal();
         }
-        let kept = if self.has("keeps-stdin") {
-            Some(duplicate(&std::io::stdin()))
-        } else {
-            None
-        };
-        let kept_output = if self.has("keeps-stdout") {
-            Some(duplicate(&std::io::stdout()))
-        } else {
-            None
-        };
-        let kept_error = if self.has("keeps-stderr") {
-            Some(duplicate(&std::io::stderr()))
-        } else {
-            None
-        };
+        let kept = if self.has("keeps-stdin") { Some(duplicate(&std::io::stdin())) } else { None };
+        let kept_output = if self.has("keeps-stdout") { Some(duplicate(&std::io::stdout())) } else { None };
+        let kept_error = if self.has("keeps-stderr") { Some(duplicate(&std::io::stderr())) } else { None };
         redirect_stdio()?; // 9
         if let Some(stdin) = kept {
             let _ = dup2_stdin(stdin);
@@ -242,15 +202,9 @@ impl Defective {
             let _ = SigSet::from(Signal::SIGINT).thread_unblock();
         }
         let pid_file = self.pid_file(&options.pid_file, start)?; // 12
-        let initialised =
-            self.initialise(options, account, &signals, start, kept_output, kept_error);
+        let initialised = self.initialise(options, account, &signals, start, kept_output, kept_error);
         match initialised {
-            Ok((log, socket)) => Ok(Daemon {
-                signals,
-                pid_file,
-                log,
-                socket,
-            }),
+            Ok((log, socket)) => Ok(Daemon { signals, pid_file, log, socket }),
             Err(failure) => {
                 pid_file.remove();
                 Err(failure)
@@ -260,18 +214,9 @@ impl Defective {
 
     fn pid_file(self, path: &Path, start: &Start) -> Result<PidFile, Failure> {
         if self.has("refuses-stale") && lstat(path).is_ok() {
-            let pid = fs::OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NONBLOCK)
-                .open(path);
-            let pid = pid
-                .and_then(std::io::read_to_string)
-                .ok()
-                .and_then(|text| text.trim().parse().ok());
-            return Err(Failure::AlreadyRunning {
-                path: path.into(),
-                pid,
-            });
+            let pid = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+            let pid = pid.and_then(std::io::read_to_string).ok().and_then(|text| text.trim().parse().ok());
+            return Err(Failure::AlreadyRunning { path: path.into(), pid });
         }
         let pid_file = PidFile::acquire(path)?;
         let written = if self.has("wrong-pid") {
@@ -331,11 +276,7 @@ impl Defective {
         if self.has("ends-with-terminal") {
             watch(start.terminal.as_deref());
         }
-        let socket = if self.has("stale-socket") {
-            Some(listen(&options.pid_file)?)
-        } else {
-            None
-        };
+        let socket = if self.has("stale-socket") { Some(listen(&options.pid_file)?) } else { None };
         self.line(&log, "ready")?;
         if self.has("closes-stdin") {
             // SAFETY: descriptor 0 has no owner.
@@ -415,15 +356,8 @@ fn terminal() -> Option<PathBuf> {
 
 fn terminal_descriptor() -> Option<i32> {
     let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let answers = [
-        (0, input.is_terminal()),
-        (1, output.is_terminal()),
-        (2, error.is_terminal()),
-    ];
-    answers
-        .into_iter()
-        .find(|(_, is_terminal)| *is_terminal)
-        .map(|(number, _)| number)
+    let answers = [(0, input.is_terminal()), (1, output.is_terminal()), (2, error.is_terminal())];
+    answers.into_iter().find(|(_, is_terminal)| *is_terminal).map(|(number, _)| number)
 }
 
 /// A duplicate out of the way of descriptors 0 to 2, close-on-exec.
@@ -431,10 +365,7 @@ fn duplicate(descriptor: &impl AsFd) -> OwnedFd {
     match fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(10)) {
         // SAFETY: it is new, and nobody else's.
         Ok(number) => unsafe { OwnedFd::from_raw_fd(number) },
-        Err(errno) => exit(complain(
-            &format!("cannot duplicate a descriptor: {}", errno.desc()),
-            1,
-        )),
+        Err(errno) => exit(complain(&format!("cannot duplicate a descriptor: {}", errno.desc()), 1)),
     }
 }
 
@@ -458,15 +389,9 @@ fn take_terminal() {
     let Ok(master) = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC) else {
         return;
     };
-    let opened = grantpt(&master)
-        .and_then(|()| unlockpt(&master))
-        .and_then(|()| ptsname_r(&master));
+    let opened = grantpt(&master).and_then(|()| unlockpt(&master)).and_then(|()| ptsname_r(&master));
     if let Ok(path) = opened {
-        keep(nix::fcntl::open(
-            path.as_str(),
-            OFlag::O_RDWR | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        ));
+        keep(nix::fcntl::open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()));
     }
     // With its master the terminal would go.
     let _ = master.into_raw_fd();
@@ -494,27 +419,19 @@ fn work_for_ever() {
 
 /// Stops this process when a terminal hangs up: its name vanishes then. No descriptor of it is kept.
 fn watch(terminal: Option<&Path>) {
-    let Some((directory, name)) =
-        terminal.and_then(|path| Some((path.parent()?, path.file_name()?)))
-    else {
+    let Some((directory, name)) = terminal.and_then(|path| Some((path.parent()?, path.file_name()?))) else {
         return;
     };
     let Ok(inotify) = Inotify::init(InitFlags::IN_CLOEXEC) else {
         return;
     };
-    if inotify
-        .add_watch(directory, AddWatchFlags::IN_DELETE)
-        .is_err()
-    {
+    if inotify.add_watch(directory, AddWatchFlags::IN_DELETE).is_err() {
         return;
     }
     let name = name.to_os_string();
     thread::spawn(move || {
         while let Ok(events) = inotify.read_events() {
-            if events
-                .iter()
-                .any(|event| event.name.as_ref() == Some(&name))
-            {
+            if events.iter().any(|event| event.name.as_ref() == Some(&name)) {
                 let _ = kill(getpid(), Signal::SIGTERM);
             }
         }
@@ -524,9 +441,7 @@ fn watch(terminal: Option<&Path>) {
 /// Says something where nobody expects it. No descriptor is kept.
 fn talk(terminal: Option<&Path>) {
     let mut options = fs::OpenOptions::new();
-    options
-        .write(true)
-        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+    options.write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
     if let Some(Ok(mut terminal)) = terminal.map(|path| options.open(path)) {
         let _ = std::io::Write::write_all(&mut terminal, b"reference-daemon: reloaded\n");
     }
