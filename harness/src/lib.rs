@@ -36,3 +36,4 @@ pub mod run;
 pub mod sandbox;
 pub mod scenario;
 pub mod subject;
+mod world;

@@ -57,6 +57,15 @@ impl Text {
     }
 }
 
+/// `text` as a terminal may show it: what is already printable stays as it is, backslashes included.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\\' { out.push(c) } else { escape(c, &mut out) }
+    }
+    out
+}
+
 /// Controls, and the characters that reorder or hide text on a terminal, are written out.
 fn escape(c: char, out: &mut String) {
     match c {

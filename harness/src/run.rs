@@ -362,10 +362,10 @@ impl<'a> Run<'a> {
             }
         };
         let located = subject.located(&private, &directory);
-        if isolation == Isolation::None {
-            if let Some(path) = located.pidfile.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
-                return Err(RunError::InUse { name: subject.name.clone(), path: path.display().to_string() });
-            }
+        if isolation == Isolation::None
+            && let Some(path) = located.pidfile.as_ref().filter(|path| path.symlink_metadata().is_ok())
+        {
+            return Err(RunError::InUse { name: subject.name.clone(), path: path.display().to_string() });
         }
         // What a supervisor of the harness told the harness is not meant for the subject.
         let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os()

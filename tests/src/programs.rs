@@ -27,10 +27,10 @@ fn build() -> BTreeMap<String, PathBuf> {
     let messages = cargo.exec().unwrap_or_else(|error| panic!("cargo build: {error}"));
     let mut found = BTreeMap::new();
     for message in messages.flatten() {
-        if let Ok(escargot::format::Message::CompilerArtifact(artifact)) = message.decode() {
-            if let Some(path) = artifact.executable {
-                found.insert(artifact.target.name.into_owned(), path.into_owned());
-            }
+        if let Ok(escargot::format::Message::CompilerArtifact(artifact)) = message.decode()
+            && let Some(path) = artifact.executable
+        {
+            found.insert(artifact.target.name.into_owned(), path.into_owned());
         }
     }
     found

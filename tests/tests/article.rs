@@ -1,5 +1,7 @@
 //! The article's recipe, followed to the letter (fixtures/article.py), and just what is wrong with it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use daemonspec::check::Profile;
 use daemonspec::run::{self, Options, Outcome};
 use daemonspec::subject::Subject;

@@ -1,5 +1,7 @@
 //! The commands as a user or a script meets them: exit codes, where words go, what bad input gets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use assert_cmd::Command;
 use daemonspec_tests::programs::program;
 use predicates::prelude::*;

@@ -3,6 +3,8 @@
 //!
 //! `DAEMONSPEC_SOAK=N` sets how often; CI asks less often than a person before a release.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use daemonspec_tests::programs::program;
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -2,6 +2,8 @@
 //!
 //! A daemon that is not installed is shown as ignored; in CI, which installs them all, it fails.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use daemonspec::manifest::{self, Entry};
 use daemonspec::run::{self, Options};
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -1,5 +1,7 @@
 //! What people see, as console transcripts in cmd/: help, usage errors, reports. `TRYCMD=overwrite` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use daemonspec_tests::programs::program;
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
         judge: stdio_open),
 ];
 
-fn descriptor<'a>(process: &'a Process, fd: i32) -> Result<Option<&'a Descriptor>, Unseen> {
+fn descriptor(process: &Process, fd: i32) -> Result<Option<&Descriptor>, Unseen> {
     if process.descriptors.is_none() {
         return broken(format!("the descriptors of pid {} could not be read", process.pid));
     }

@@ -131,7 +131,7 @@ pub(super) fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
 fn survives_interrupt(case: &Case<'_>) -> Judgement {
     match survives(case, "interrupt", "Ctrl-C was typed")? {
         super::Ruling::Kept => survives(case, "quit", "Ctrl-\\ was typed"),
-        broken => Ok(broken),
+        failed @ super::Ruling::Broken(_) => Ok(failed),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Styles are always written; whoever prints strips them where they do not belong.
 
 use crate::check::{Check, Failure, Level, Verdict};
-use crate::observation::Isolation;
+use crate::observation::{Isolation, printable};
 use crate::run::{Judged, Outcome};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
@@ -59,7 +59,7 @@ fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
 
 fn header(out: &mut String, outcome: &Outcome) {
     let command: Vec<&str> = outcome.command.iter().map(crate::observation::Text::as_str).collect();
-    let command = command.join(" ");
+    let command = printable(&command.join(" "));
     let place = match outcome.isolation {
         Isolation::Full => "sandboxed",
         Isolation::None => "no sandbox",
@@ -148,6 +148,7 @@ fn field(out: &mut String, name: &str, value: &str) {
 
 /// Writes `head` and then `text`, broken at spaces so that it ends by the eightieth column and continues at `indent`.
 fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
+    let text = printable(text);
     let room = WIDTH - indent;
     out.push_str(head);
     let mut used = 0;
@@ -173,7 +174,7 @@ fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
 }
 
 fn last_line(out: &mut String, outcome: &Outcome) {
-    let name = &outcome.name;
+    let name = printable(&outcome.name);
     let next = |judged: &Judged| format!("daemonspec explain {}", judged.check.id);
     let (verdict, hint) = match outcome.exit_code() {
         0 => {

@@ -219,6 +219,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
     // Handlers of the caller's go; then every signal may come again, but is only ever read by init.
     sys::reset_signals();
     let _ = [Signal::SIGTERM, Signal::SIGCHLD].into_iter().collect::<SigSet>().thread_block();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     // A session of its own: Ctrl-C at the harness's terminal is the harness's to handle.
     let _ = setsid();
     let full = request.isolation == Isolation::Full;

@@ -75,7 +75,7 @@ pub(crate) fn enter(user: bool, directory: &Path, documented: &Path) -> Result<R
     let mut builder = Builder { stage, user, overlays: 0, missing: Vec::new(), mounts };
     let top = if user { Some(fs::read_dir("/").and_then(Iterator::collect::<io::Result<Vec<_>>>)) } else { None };
     // An ordinary user's directories are overlaid by path, so the one that the stage covers is kept reachable first.
-    let covered = at(&builder.stage.display(), open(&builder.stage, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()))?;
+    let covered = at(builder.stage.display(), open(&builder.stage, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()))?;
     let options = format!("mode=755,size={WRITABLE}");
     at(
         "mounting a tmpfs",

@@ -9,16 +9,15 @@ mod obstructed;
 mod stale;
 mod terminal;
 mod twice;
-pub(crate) mod world;
 
 use crate::observation::{FileFound, FileSeen, Seen, Unseen};
 use crate::sandbox::Inside;
 use crate::subject::Subject;
+pub use crate::world::Halt;
+use crate::world::{Acted, World};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::Path;
-pub use world::Halt;
-use world::{Acted, World};
 
 /// One way of starting and treating a subject.
 pub struct Scenario {

@@ -2,9 +2,9 @@
 //!
 //! "Not writable" is a read-only mount: permissions mean nothing to root.
 
-use super::world::World;
 use super::{Scenario, Step, Then};
 use crate::observation::Unseen;
+use crate::world::World;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! A PID file is there already, and names a process that is dead.
 
-use super::{Scenario, world::plant};
+use super::Scenario;
 use crate::observation::Unseen;
+use crate::world::plant;
 
 pub(super) static SCENARIO: Scenario = Scenario {
     name: "stale",

@@ -1,0 +1,90 @@
+//! Waiting: for the end of a child, for output, for something that only looking again can tell.
+
+use super::{Acted, Halt, World};
+use crate::observation::Exit;
+use crate::observe;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// More processes than this, and the subject counts as forking without end.
+const MOST_PROCESSES: usize = 3000;
+/// The pause between two looks at what has no event: doubled from the first to the last while nothing changes.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+const LAST_PAUSE: Duration = Duration::from_millis(10);
+
+impl World<'_> {
+    /// Takes in what has happened: output, ended children, the caller's end.
+    pub(super) fn pump(&mut self) -> Acted {
+        for login in &mut self.logins {
+            login.drain();
+        }
+        while matches!(self.children.read_signal(), Ok(Some(_))) {}
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => self.exits.insert(pid.as_raw(), Exit::Status(status)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    self.exits.insert(pid.as_raw(), Exit::Signal(signal as i32))
+                }
+                Ok(WaitStatus::StillAlive) | Err(_) => break,
+                Ok(_) => None,
+            };
+        }
+        if let Some(orphaned) = &self.inside.orphaned
+            && is_readable(orphaned.as_fd())
+        {
+            return Err(Halt::Orphaned);
+        }
+        let count = if self.is_isolated() { observe::all_pids().len() } else { observe::descendants().len() };
+        if count > MOST_PROCESSES { Err(Halt::TooManyProcesses(count)) } else { Ok(()) }
+    }
+
+    /// Sleeps until something happens, or `pause` is over. `also` is one more descriptor to watch.
+    pub(super) fn sleep(&self, also: Option<BorrowedFd<'_>>, pause: Duration) {
+        let mut fds = vec![PollFd::new(self.children.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.inside.orphaned.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        for login in &self.logins {
+            fds.extend(login.terminal.master.iter().map(|m| PollFd::new(m.as_fd(), PollFlags::POLLIN)));
+            fds.extend(login.errors.iter().map(|(pipe, _)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        }
+        fds.extend(also.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let time = nix::sys::time::TimeSpec::from_duration(pause);
+        let _ = nix::poll::ppoll(&mut fds, Some(time), None);
+    }
+
+    /// Waits for `also` to become readable; says whether it did before the deadline.
+    pub(super) fn await_readable(&mut self, also: BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
+        loop {
+            self.pump()?;
+            if is_readable(also) {
+                return Ok(true);
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
+            // A terminal that only hung up stays readable; the short pause keeps that from spinning.
+            self.sleep(Some(also), left.min(Duration::from_millis(20)));
+        }
+    }
+
+    /// Waits until `done` says so; says whether that was before the deadline.
+    pub(super) fn await_that(
+        &mut self,
+        deadline: Instant,
+        mut done: impl FnMut(&mut Self) -> Acted<bool>,
+    ) -> Acted<bool> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.pump()?;
+            if done(self)? {
+                return Ok(true);
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
+            self.sleep(None, left.min(pause));
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+}
+
+pub(super) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    matches!(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::ZERO), Ok(n) if n > 0)
+}

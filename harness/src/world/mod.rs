@@ -1,0 +1,183 @@
+//! What a scenario acts with: the inside of the sandbox, seen from init.
+//!
+//! Everything awaited is an event (a child's end, a terminal's output, a pidfd) under one deadline; what has no event of its
+//! own, rest above all, is looked at again whenever one came or a short timer ran out.
+
+mod acting;
+mod events;
+mod looking;
+mod planting;
+mod terminal;
+
+pub(crate) use planting::plant;
+
+use crate::observation::{Exit, Pid, Seen, Text, Unseen};
+use crate::observe::Pulse;
+use crate::sandbox::{self, Inside};
+use crate::subject::Subject;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use terminal::Login;
+
+/// Why a scenario cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Halt {
+    /// The program could not be executed: errno, and the word that named it.
+    CannotStart(i32, Text),
+    /// The setup line failed: its end, and what it said.
+    Setup(String, Text),
+    /// It forks without end: that many processes.
+    TooManyProcesses(usize),
+    /// Whoever asked is gone.
+    Orphaned,
+    /// The sandbox itself failed.
+    System(String),
+}
+
+pub(crate) type Acted<T = ()> = Result<T, Halt>;
+
+fn system<T>(what: &str, result: Result<T, impl std::fmt::Display>) -> Acted<T> {
+    result.map_err(|error| Halt::System(format!("{what}: {error}")))
+}
+
+struct MainProcess {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+/// The inside of one sandbox.
+pub(crate) struct World<'a> {
+    /// The subject, its paths absolute.
+    pub subject: &'a Subject,
+    /// The directory that `{dir}` stands for.
+    pub private: &'a Path,
+    /// Its whole environment.
+    environment: &'a [(OsString, OsString)],
+    inside: Inside,
+    init: Pid,
+    children: SignalFd,
+    exits: BTreeMap<Pid, Exit>,
+    logins: Vec<Login>,
+    main: Option<MainProcess>,
+    /// The PID file, declared or discovered.
+    pub pidfile: Option<PathBuf>,
+    /// The log, declared or discovered.
+    pub log: Option<PathBuf>,
+    seen: Vec<(String, Seen)>,
+    /// Without isolation: what is to be removed from the machine at the end.
+    residue: Vec<PathBuf>,
+    /// Whether a start is not at its end before the PID file names a live process.
+    pub awaits_pidfile: bool,
+    /// Whether the last launcher was still running at its deadline.
+    pub launcher_hangs: bool,
+    /// The last reading of its threads.
+    pulse: Option<Pulse>,
+    /// Whether the subject once did not come to rest in time; it is not given as long again.
+    restless: bool,
+}
+
+impl<'a> World<'a> {
+    /// Takes the sandbox over.
+    pub(crate) fn new(
+        subject: &'a Subject,
+        environment: &'a [(OsString, OsString)],
+        private: &'a Path,
+        inside: Inside,
+    ) -> Acted<Self> {
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGCHLD);
+        system("blocking SIGCHLD", set.thread_block())?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let children = system("signalfd", SignalFd::with_flags(&set, flags))?;
+        let mut world = World {
+            subject,
+            private,
+            environment,
+            inside,
+            init: nix::unistd::getpid().as_raw(),
+            children,
+            exits: BTreeMap::new(),
+            logins: Vec::new(),
+            main: None,
+            pidfile: subject.pidfile.clone(),
+            log: subject.log.clone(),
+            seen: Vec::new(),
+            residue: Vec::new(),
+            awaits_pidfile: true,
+            launcher_hangs: false,
+            pulse: None,
+            restless: false,
+        };
+        if !world.is_isolated() {
+            world.residue =
+                [&subject.pidfile, &subject.log].into_iter().flatten().filter(|p| !p.exists()).cloned().collect();
+            world.residue.push(private.to_owned());
+            system("making a private directory", fs::create_dir(private))?;
+        }
+        Ok(world)
+    }
+
+    /// Writes the subject's files below `{dir}`, and runs its setup line, if it has one.
+    pub(crate) fn set_up(&mut self) -> Acted {
+        for (name, content) in &self.subject.files {
+            let path = self.private.join(name);
+            let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
+            system(name, parent.and_then(|()| fs::write(&path, content)))?;
+        }
+        let Some(line) = &self.subject.setup else { return Ok(()) };
+        match self.shell_line(line)? {
+            (Some(Exit::Status(0)), _) => Ok(()),
+            (ended, said) => {
+                Err(Halt::Setup(ended.map_or("no status in time".to_owned(), |exit| exit.to_string()), said))
+            }
+        }
+    }
+
+    /// Everything seen so far. On the machine itself all that was started is ended, and what it wrote where it was told to
+    /// is removed; in a sandbox that goes with the sandbox.
+    pub(crate) fn finish(mut self) -> Vec<(String, Seen)> {
+        self.record_later_output();
+        if !self.is_isolated() {
+            sandbox::end_descendants();
+            for path in &self.residue {
+                let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            }
+        }
+        self.seen
+    }
+
+    /// Records something seen.
+    pub(crate) fn record(&mut self, name: &str, seen: Seen) {
+        self.seen.push((name.to_owned(), seen));
+    }
+
+    /// Records that a part could not be carried out.
+    pub(crate) fn unseen(&mut self, name: &str, why: Unseen) {
+        self.record(name, Seen::Unseen(why));
+    }
+
+    /// Whether the sandbox has a file system of its own, in which mounts may be changed.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.inside.root.is_some()
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.subject.timeout
+    }
+
+    /// Moves what the terminals showed after their launchers' end into the record.
+    fn record_later_output(&mut self) {
+        for index in 0..self.logins.len() {
+            self.logins[index].drain();
+            let output = self.logins[index].terminal.after.output();
+            self.record("terminal", Seen::Output(output));
+        }
+    }
+}

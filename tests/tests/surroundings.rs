@@ -1,0 +1,132 @@
+//! The harness in odd surroundings: what its own process inherited must not reach the subject or change a verdict.
+//!
+//! Each test changes the process it runs in, and so runs in one of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use daemonspec::run::{self, Options, Outcome, RunError, Wanted};
+use daemonspec::subject::Subject;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use rusty_fork::rusty_fork_test;
+use std::path::Path;
+
+fn reference() -> Subject {
+    let program = daemonspec_tests::programs::program("reference-daemon");
+    let options = ["--pid-file", "{dir}/d.pid", "--log-file", "{dir}/d.log"];
+    let mut subject =
+        Subject::new(std::iter::once(program.as_os_str()).chain(options.iter().map(std::ffi::OsStr::new)));
+    subject.pidfile = Some("{dir}/d.pid".into());
+    subject.log = Some("{dir}/d.log".into());
+    subject
+}
+
+fn check(subject: &Subject, options: &Options) -> Outcome {
+    run::check(subject, options, &|_| {}).unwrap()
+}
+
+fn all_pass(outcome: &Outcome) {
+    let others: Vec<_> = outcome.judged.iter().filter(|j| j.verdict.as_str() != "pass").collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+rusty_fork_test! {
+    #[test]
+    fn every_signal_ignored_and_blocked() {
+        let subject = reference();
+        for number in Signal::iterator().filter(|s| ![Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGCHLD].contains(s)) {
+            // SAFETY: ignoring a signal runs no handler.
+            unsafe { signal(number, SigHandler::SigIgn) }.unwrap();
+        }
+        SigSet::all().thread_block().unwrap();
+        all_pass(&check(&subject, &Options::default()));
+    }
+
+    #[test]
+    fn a_umask_that_allows_nothing() {
+        let subject = reference();
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o777));
+        all_pass(&check(&subject, &Options::default()));
+    }
+
+    #[test]
+    fn standard_streams_closed() {
+        let subject = reference();
+        for fd in 0..=2 {
+            // SAFETY: this process uses them no more: a failed assertion shows as its exit status.
+            unsafe { libc::close(fd) };
+        }
+        all_pass(&check(&subject, &Options::default()));
+    }
+
+    #[test]
+    fn started_from_the_root_directory() {
+        let subject = reference();
+        std::env::set_current_dir("/").unwrap();
+        all_pass(&check(&subject, &Options::default()));
+    }
+
+    #[test]
+    fn from_many_threads_at_once() {
+        let subject = reference();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..8).map(|_| scope.spawn(|| check(&subject, &Options { jobs: 1, ..Options::default() }))).collect();
+            // Others take locks and allocate all the while: a fork in the middle of that must not hang the child.
+            let noise = scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = format!("{:?}", std::env::vars_os().collect::<Vec<_>>());
+                }
+            });
+            let outcomes: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            noise.join().unwrap();
+            outcomes.iter().for_each(all_pass);
+        });
+    }
+
+    #[test]
+    fn descriptors_of_the_caller_stay_out() {
+        let secret = tempfile::tempfile().unwrap();
+        let kept = nix::unistd::dup(&secret).unwrap();
+        nix::fcntl::fcntl(&kept, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+        // A program that closes nothing shows what it was given.
+        let subject = Subject::new(["setsid", "-f", "sleep", "1000"]);
+        let outcome = check(&subject, &Options::default());
+        let seen = outcome.recording.record.scenarios["terminal"].as_ref().unwrap();
+        let descriptors = seen.look("rest").unwrap().main().unwrap().descriptors.clone().unwrap();
+        assert_eq!(descriptors.iter().map(|d| d.fd).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn an_ordinary_user_judges_as_root_does() {
+        let subject = reference();
+        if nix::unistd::geteuid().is_root() {
+            // The program lies where the build put it, which an ordinary user may not be able to reach.
+            let directory = tempfile::tempdir().unwrap().keep();
+            let program = directory.join("reference-daemon");
+            std::fs::copy(Path::new(&subject.command[0]), &program).unwrap();
+            for path in [&directory, &program] {
+                std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            }
+            // So that it may be removed again as that user.
+            std::os::unix::fs::chown(&directory, Some(65534), Some(65534)).unwrap();
+            std::env::set_current_dir("/").unwrap();
+            let nobody = nix::unistd::Uid::from_raw(65534);
+            nix::unistd::setgroups(&[]).unwrap();
+            nix::unistd::setresgid(65534.into(), 65534.into(), 65534.into()).unwrap();
+            nix::unistd::setresuid(nobody, nobody, nobody).unwrap();
+            // Dropping privileges makes /proc/self root's, until the next exec; a user's own shell has no such past.
+            nix::sys::prctl::set_dumpable(true).unwrap();
+            let subject = Subject { command: std::iter::once(program.into()).chain(subject.command[1..].iter().cloned()).collect(), ..subject };
+            match run::check(&subject, &Options { isolation: Wanted::Full, ..Options::default() }, &|_| {}) {
+                Ok(outcome) => all_pass(&outcome),
+                // A machine may forbid its users namespaces; it says so, and nothing is judged.
+                Err(RunError::Sandbox { error, .. }) => assert!(error.to_string().contains("namespaces"), "{error}"),
+                Err(error) => panic!("{error}"),
+            }
+            std::fs::remove_dir_all(&directory).unwrap();
+        } else {
+            all_pass(&check(&subject, &Options::default()));
+        }
+    }
+}
