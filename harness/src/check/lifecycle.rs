@@ -139,7 +139,7 @@ fn launcher_status(case: &Case<'_>) -> Judgement {
                 evidence,
             );
         }
-        fail("status 0, or no daemon", format!("{exit}, yet {} is running", named(&left)), evidence)
+        fail("status 0, or no daemon", format!("{exit}, yet still running: {}", named(&left)), evidence)
     })
 }
 

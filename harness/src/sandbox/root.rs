@@ -306,11 +306,14 @@ impl Builder {
             let _ = bind(Path::new("/dev/null"), &proc.join("sysrq-trigger"), false);
         }
         let sys = root.join("sys");
-        if bind(Path::new("/sys"), &sys, true).is_ok() {
-            let path = at("/sys", CString::new(sys.as_os_str().as_bytes()))?;
-            at("making /sys read-only", sys::set_mounts_read_only(&path))?;
-        } else {
-            self.missing.push("/sys".to_owned());
+        let path = at("/sys", CString::new(sys.as_os_str().as_bytes()))?;
+        let shown = bind(Path::new("/sys"), &sys, true).is_ok() && sys::set_mounts_read_only(&path).is_ok();
+        // Before Linux 5.12 mounts are made read-only one by one; the ones below are then left out.
+        if !shown {
+            let _ = umount2(&sys, MntFlags::MNT_DETACH);
+            if bind_read_only(Path::new("/sys"), &sys).is_err() {
+                self.missing.push("/sys".to_owned());
+            }
         }
         self.devices(&root.join("dev"))
     }
