@@ -418,6 +418,8 @@ pub enum Seen {
     Output(Output),
     /// A line planted in a file.
     Kept(Kept),
+    /// A file put in the subject's way.
+    Planted(FileSeen),
     /// A part that could not be carried out, and why.
     Unseen(Unseen),
 }
@@ -474,6 +476,8 @@ impl Observation {
         stop: Stop -> Stop;
         /// The planted line of that name.
         kept: Kept -> Kept;
+        /// The planted file of that name.
+        planted: Planted -> FileSeen;
     }
 
     /// Everything the terminal showed after a launcher's end, in all lives of the daemon.

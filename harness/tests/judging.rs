@@ -162,6 +162,10 @@ const CASES: &[Case] = &[
     ("second-instance-reported", |r| launch(r, "twice", "second").ended = Some(Exit::Status(0))),
     ("second-instance-reported", |r| launch(r, "twice", "second").errors = Some(Output::default())),
     ("stale-pidfile", |r| gone(look(r, "stale", "rest"))),
+    ("stale-pidfile", |r| {
+        let planted = observation(r, "stale").planted("planted").unwrap().clone();
+        look(r, "stale", "rest").pidfile = Some(planted);
+    }),
     ("log-appended", |r| kept(r, "crash", "log").kept = false),
 ];
 

@@ -109,8 +109,19 @@ fn stale(case: &Case<'_>) -> Judgement {
     let seen = case.scenario("stale")?;
     let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
     let Some(exit) = launch.ended else { return broken("the launcher did not end") };
+    let planted = seen.planted("planted")?;
     if look.is_up() {
-        return pass();
+        return match &look.pidfile {
+            Some(file) if file.number() == planted.number() => {
+                let evidence = vec![format!("{}: {}", file.path, content_of(file))];
+                fail(
+                    "the daemon's own number",
+                    format!("the dead process's number stays: {}", content_of(file)),
+                    evidence,
+                )
+            }
+            _ => pass(),
+        };
     }
     let mut evidence = vec![format!("over a PID file that names a dead process the start ended with {exit}")];
     if let Some(errors) = launch.errors.as_ref().filter(|e| e.bytes > 0) {

@@ -2,7 +2,7 @@
 
 use super::common::content_of;
 use super::{ARTICLE, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass, skip};
-use crate::observation::{Exit, FileKind, FileSeen, Stop, Unseen};
+use crate::observation::{Exit, FileKind, FileSeen, Isolation, Stop, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("pidfile-present-at-exit", Must, Pidfile, ARTICLE, "terminal",
@@ -36,7 +36,10 @@ pub(super) const CHECKS: &[Check] = &[
 fn pidfile<'a>(case: &Case<'a>) -> Result<&'a FileSeen, Unseen> {
     match &case.clean_look()?.pidfile {
         Some(file) => Ok(file),
-        None => skip("no PID file was declared or found"),
+        None => skip(match case.record.isolation {
+            Isolation::Full => "no PID file was declared or found",
+            Isolation::None => "no PID file was declared, and finding one needs a sandbox; give --pidfile",
+        }),
     }
 }
 

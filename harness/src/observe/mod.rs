@@ -155,11 +155,15 @@ fn fdinfo(pid: Pid, fd: i32) -> Option<(i32, Option<i32>)> {
     Some((flags, field("mnt_id:").and_then(|id| id.parse().ok())))
 }
 
-/// Which of the members is the daemon: the one `named` by the PID file; else the only survivor; else the survivor that
-/// init adopted and from which the others descend.
+/// Which of the members is the daemon: the one `named` by the PID file, unless that is one of several workers of another;
+/// else the only survivor; else the survivor that init adopted and from which the others descend.
 pub(crate) fn main_of(members: &[Process], named: Option<Pid>, init: Pid) -> Option<(Pid, MainBy)> {
     let alive: Vec<&Process> = members.iter().filter(|p| !p.is_zombie()).collect();
-    if let Some(process) = alive.iter().find(|p| Some(p.pid) == named) {
+    let siblings = |process: &Process| {
+        let has_parent = alive.iter().any(|p| p.pid == process.ppid);
+        has_parent && alive.iter().any(|p| p.ppid == process.ppid && p.pid != process.pid)
+    };
+    if let Some(process) = alive.iter().find(|p| Some(p.pid) == named && !siblings(p)) {
         return Some((process.pid, MainBy::PidFile));
     }
     if let [only] = alive.as_slice() {
@@ -214,6 +218,12 @@ mod tests {
         let members = [member(5, 1, 'S'), member(6, 5, 'S')];
         assert_eq!(main_of(&members, Some(6), 1), Some((6, MainBy::PidFile)));
         assert_eq!(main_of(&members, Some(9), 1), Some((5, MainBy::Ancestor)));
+    }
+
+    #[test]
+    fn one_of_several_workers_is_not_the_daemon() {
+        let members = [member(5, 1, 'S'), member(6, 5, 'S'), member(7, 5, 'S')];
+        assert_eq!(main_of(&members, Some(6), 1), Some((5, MainBy::Ancestor)));
     }
 
     #[test]

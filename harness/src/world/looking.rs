@@ -17,6 +17,7 @@ impl World<'_> {
     /// The subject's processes: all descendants of init but the shells and their canaries.
     pub(super) fn member_pids(&self) -> Vec<Pid> {
         let mut pids = observe::descendants();
+        pids.retain(|pid| !self.bystanders.contains(pid));
         pids.retain(|pid| !self.logins.iter().any(|l| l.shell == *pid || l.canaries.contains(pid)));
         pids
     }

@@ -12,7 +12,7 @@ mod terminal;
 pub(crate) use planting::plant;
 
 use crate::observation::{Exit, Pid, Seen, Text, Unseen};
-use crate::observe::Pulse;
+use crate::observe::{self, Pulse};
 use crate::sandbox::{self, Inside};
 use crate::subject::Subject;
 use nix::sys::signal::{SigSet, Signal};
@@ -64,6 +64,8 @@ pub(crate) struct World<'a> {
     init: Pid,
     children: SignalFd,
     exits: BTreeMap<Pid, Exit>,
+    /// What the setup line left running; it is not the subject's.
+    bystanders: Vec<Pid>,
     logins: Vec<Login>,
     main: Option<MainProcess>,
     /// The PID file, declared or discovered.
@@ -104,6 +106,7 @@ impl<'a> World<'a> {
             init: nix::unistd::getpid().as_raw(),
             children,
             exits: BTreeMap::new(),
+            bystanders: Vec::new(),
             logins: Vec::new(),
             main: None,
             pidfile: subject.pidfile.clone(),
@@ -133,7 +136,10 @@ impl<'a> World<'a> {
         }
         let Some(line) = &self.subject.setup else { return Ok(()) };
         match self.shell_line(line)? {
-            (Some(Exit::Status(0)), _) => Ok(()),
+            (Some(Exit::Status(0)), _) => {
+                self.bystanders = observe::descendants();
+                Ok(())
+            }
             (ended, said) => {
                 Err(Halt::Setup(ended.map_or("no status in time".to_owned(), |exit| exit.to_string()), said))
             }
