@@ -1,7 +1,7 @@
 //! Open files: the three standard streams above all.
 
 use super::{ARTICLE_PEP, Case, Check, Judgement, SYSV, broken, check, fail, pass};
-use crate::observation::{Descriptor, FileKind, Process, Unseen};
+use crate::observation::{Descriptor, FileKind, Launch, Process, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("stdin-redirected", Must, Descriptors, ARTICLE_PEP, "terminal",
@@ -37,29 +37,33 @@ fn line(process: &Process, descriptor: &Descriptor) -> String {
     format!("/proc/{}/fd/{} -> {}", process.pid, descriptor.fd, descriptor.target)
 }
 
-/// What is wrong with what `fd` leads to, if anything.
-fn flaw(found: Option<&Descriptor>, fd: i32, terminal: u64) -> Option<String> {
+/// What is wrong with what the main process's `fd` leads to, if anything.
+fn flaw(found: Option<&Descriptor>, fd: i32, launch: &Launch) -> Option<String> {
     let Some(found) = found else {
         // Closed, it reads nothing of the caller's; that it is closed is another check's matter.
         return (fd != 0).then(|| "it is closed".to_owned());
     };
     match found.kind {
-        FileKind::Terminal if found.rdev == terminal => Some("it is the caller's terminal".to_owned()),
-        FileKind::Terminal => Some(format!("it is a terminal, {}", found.target)),
+        _ if launch.is_its_terminal(found) => Some("it is the caller's terminal".to_owned()),
         _ if fd == 0 => None,
         FileKind::NullDevice | FileKind::Regular | FileKind::Pipe => None,
-        // A stream socket may lead to a logger, as under a supervisor; a daemon's own network sockets do not.
+        FileKind::Terminal => Some(format!("it is a terminal, {}", found.target)),
         FileKind::Socket => Some(format!("it is a socket, {}", found.target)),
         _ => Some(format!("it is {}, which is no log", found.target)),
     }
 }
 
 fn redirected(case: &Case<'_>, fd: i32) -> Judgement {
-    let terminal = case.clean_launch()?.terminal;
-    let expected = if fd == 0 { "descriptor 0 on /dev/null" } else { "a log or /dev/null" };
+    let launch = case.clean_launch()?;
+    let main = case.daemon()?;
+    let expected = if fd == 0 { "/dev/null, or something of its own" } else { "a log or /dev/null" };
     for process in case.members()? {
         let found = descriptor(process, fd)?;
-        if let Some(flaw) = flaw(found, fd, terminal) {
+        // Children may have streams of whatever kind, a terminal of their own included; not the caller's.
+        let callers =
+            found.is_some_and(|d| launch.is_its_terminal(d)).then(|| "it is the caller's terminal".to_owned());
+        let flaw = if process.pid == main.pid { flaw(found, fd, launch) } else { callers };
+        if let Some(flaw) = flaw {
             let evidence =
                 found.map_or_else(|| format!("/proc/{}/fd/{fd} is not there", process.pid), |d| line(process, d));
             return fail(expected, format!("in {process} {flaw}"), vec![evidence]);

@@ -322,7 +322,7 @@ impl Check {
 /// What several families ask of a record.
 mod common {
     use super::{Case, Unseen, broken};
-    use crate::observation::{FileSeen, Launch, Look, Process};
+    use crate::observation::{Descriptor, FileKind, FileSeen, Launch, Look, Process};
 
     impl<'a> Case<'a> {
         /// The clean start.
@@ -356,7 +356,16 @@ mod common {
         }
     }
 
-    /// Holds what a PID file held, in words.
+    impl Launch {
+        /// Whether a descriptor leads to the terminal of this launch; /dev/tty stands for the controlling terminal, and
+        /// that was this one when it was opened.
+        pub(super) fn is_its_terminal(&self, descriptor: &Descriptor) -> bool {
+            let itself = descriptor.rdev == self.terminal || descriptor.rdev == libc::makedev(5, 0);
+            descriptor.kind == FileKind::Terminal && itself
+        }
+    }
+
+    /// What a PID file held, in words.
     pub(super) fn content_of(file: &FileSeen) -> String {
         match &file.found {
             None => "nothing there".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::common::named;
 use super::{ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass, skip};
-use crate::observation::{FileKind, Process};
+use crate::observation::Process;
 
 pub(super) const CHECKS: &[Check] = &[
     check!("new-session", Must, Session, ARTICLE_PEP, "terminal",
@@ -82,9 +82,7 @@ fn not_session_leader(case: &Case<'_>) -> Judgement {
 }
 
 fn terminal_released(case: &Case<'_>) -> Judgement {
-    let terminal = case.clean_launch()?.terminal;
-    // /dev/tty, which stands for the controlling terminal whatever that is.
-    let dev_tty = libc::makedev(5, 0);
+    let launch = case.clean_launch()?;
     let mut evidence = Vec::new();
     let mut holders = Vec::new();
     for process in case.members()? {
@@ -93,7 +91,7 @@ fn terminal_released(case: &Case<'_>) -> Judgement {
         };
         let held: Vec<String> = descriptors
             .iter()
-            .filter(|d| d.kind == FileKind::Terminal && (d.rdev == terminal || d.rdev == dev_tty))
+            .filter(|d| launch.is_its_terminal(d))
             .map(|d| format!("/proc/{}/fd/{} -> {}", process.pid, d.fd, d.target))
             .collect();
         if !held.is_empty() {
