@@ -298,7 +298,7 @@ fn quiet_streams() {
     }
 }
 
-/// Leaves the machine's namespaces; says whether an ordinary user's namespace was needed for that.
+/// Leaves the machine's namespaces; says whether the result is an ordinary user's.
 fn enter_namespaces() -> Result<bool, String> {
     let wanted = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -306,9 +306,12 @@ fn enter_namespaces() -> Result<bool, String> {
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS;
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    // Root of a user namespace (a rootless container) is as bound by locked mounts as any user.
+    let initial =
+        fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
     if uid.is_root() {
         match unshare(wanted) {
-            Ok(()) => return Ok(false),
+            Ok(()) => return Ok(!initial),
             // Root of a container without CAP_SYS_ADMIN may still have user namespaces.
             Err(nix::errno::Errno::EPERM) => {}
             Err(error) => return Err(format!("unshare: {error}")),

@@ -216,9 +216,12 @@ impl Builder {
         let target = if info.mount_point == Path::new("/") { root.to_owned() } else { below(root, &info.mount_point) };
         let source = PathBuf::from(format!("/proc/self/fd/{}", lower.as_raw_fd()));
         let Ok(meta) = fs::metadata(&source) else { return Ok(()) };
-        let overlaid = meta.is_dir() && self.overlay(&source, &info.mount_point, &target).is_ok();
-        if overlaid || info.mount_point == Path::new("/") {
-            return if overlaid { Ok(()) } else { at("overlaying /", Err::<(), _>(io::Error::last_os_error())) };
+        if meta.is_dir() {
+            match self.overlay(&source, &info.mount_point, &target) {
+                Ok(()) => return Ok(()),
+                Err(error) if info.mount_point == Path::new("/") => return Err(format!("overlaying /: {error}")),
+                Err(_) => {}
+            }
         }
         // A mount point that another mount has hidden is no loss.
         if target.symlink_metadata().is_ok() && bind_read_only(&source, &target).is_err() {

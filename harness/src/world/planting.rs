@@ -63,14 +63,17 @@ impl World<'_> {
 
 /// Writes `content` at the subject's PID file with the owner and mode that the subject's own had.
 pub(crate) fn plant(path: &Path, content: &str, like: Option<&FileFound>) -> io::Result<()> {
-    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
     fs::write(path, content)?;
     if let Some(like) = like {
         fs::set_permissions(path, fs::Permissions::from_mode(like.mode))?;
-        chown(path, Some(like.uid), Some(like.gid))?;
+        let is = fs::metadata(path)?;
+        if (is.uid(), is.gid()) != (like.uid, like.gid) {
+            chown(path, Some(like.uid), Some(like.gid))?;
+        }
     }
     Ok(())
 }
