@@ -406,7 +406,7 @@ impl<'a> Run<'a> {
             })?;
             // The clean launch says it for all.
             if clean && from == 0 && !life.missing.is_empty() {
-                on_event(Event::Warning(&format!("the sandbox does not show {}", life.missing.join(", "))));
+                on_event(Event::Warning(&format!("the sandbox is without {}", life.missing.join(", "))));
             }
             seen.extend(life.seen);
             if let Some(halt) = life.halt {

@@ -98,6 +98,15 @@ rusty_fork_test! {
     }
 
     #[test]
+    fn names_resolve_as_they_do_outside() {
+        // Under AI_ADDRCONFIG, the default of many programs, loopback alone is not enough for 127.0.0.1.
+        let script = "import socket; socket.getaddrinfo('127.0.0.1', 80, flags=socket.AI_ADDRCONFIG)";
+        let outcome = check(&Subject::new(["python3", "-c", script]), &Options::default());
+        let seen = outcome.recording.record.scenarios["terminal"].as_ref().unwrap();
+        assert_eq!(seen.launch("start").unwrap().ended, Some(daemonspec::observation::Exit::Status(0)));
+    }
+
+    #[test]
     fn an_ordinary_user_judges_as_root_does() {
         let subject = reference();
         if nix::unistd::geteuid().is_root() {

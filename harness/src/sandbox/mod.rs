@@ -331,8 +331,10 @@ fn enter_namespaces() -> Result<bool, String> {
 /// What is done inside before the scenario begins.
 fn furnish(request: &Request, user: bool) -> Result<root::Root, String> {
     let _ = nix::unistd::sethostname("sandbox");
-    network::bring_up().map_err(|error| format!("network: {error}"))?;
-    root::enter(user, &request.directory, &request.documented)
+    let mut missing = network::bring_up().map_err(|error| format!("network: {error}"))?;
+    let mut root = root::enter(user, &request.directory, &request.documented)?;
+    root.missing.append(&mut missing);
+    Ok(root)
 }
 
 /// Without namespaces: orphans come to this process, and it hears when its parent dies.
@@ -366,4 +368,18 @@ pub(crate) fn end_descendants() {
             }
         }
     }
+}
+
+/// Makes a sandbox, does nothing in it, and leaves it: whether this machine grants one.
+///
+/// # Errors
+/// Why it does not.
+pub fn probe() -> Result<(), SandboxError> {
+    let request = Request {
+        isolation: Isolation::Full,
+        directory: std::env::current_dir().map_err(|e| SandboxError::System("find the current directory", e))?,
+        documented: PathBuf::from("/"),
+        patience: LAST_PATIENCE,
+    };
+    run(&request, |_| ())
 }

@@ -62,24 +62,25 @@ impl Message {
     }
 }
 
-/// struct ifinfomsg: the interface `index`, brought up.
-fn interface_up(index: i32) -> [u8; 16] {
-    let up = (libc::IFF_UP as u32).to_ne_bytes();
+/// struct ifinfomsg: the interface `index`, brought up, or left as it is.
+fn interface(index: i32, up: bool) -> [u8; 16] {
+    let flags = if up { (libc::IFF_UP as u32).to_ne_bytes() } else { [0; 4] };
     let mut header = [0; 16];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
-    header[8..12].copy_from_slice(&up);
-    header[12..16].copy_from_slice(&up);
+    header[8..12].copy_from_slice(&flags);
+    header[12..16].copy_from_slice(&flags);
     header
 }
 
 fn veth_pair() -> Message {
-    let mut message = Message::new(NEWLINK, CREATE_EXCLUSIVE, &interface_up(PAIR[0]));
+    // Neither end can be brought up before the other is there.
+    let mut message = Message::new(NEWLINK, CREATE_EXCLUSIVE, &interface(PAIR[0], false));
     message.attribute(IFLA_IFNAME, b"eth0\0");
     message.nested(IFLA_LINKINFO, |info| {
         info.attribute(IFLA_INFO_KIND, b"veth");
         info.nested(IFLA_INFO_DATA, |data| {
             data.nested(VETH_INFO_PEER, |peer| {
-                peer.0.extend_from_slice(&interface_up(PAIR[1]));
+                peer.0.extend_from_slice(&interface(PAIR[1], false));
                 peer.attribute(IFLA_IFNAME, b"eth1\0");
             });
         });
@@ -113,18 +114,24 @@ fn ask(socket: i32, message: Message) -> nix::Result<()> {
     }
 }
 
-/// Brings the network of the caller's namespace up.
+/// Brings the network of the caller's namespace up; returns what of it is missing, for a warning.
 ///
 /// # Errors
-/// When loopback cannot be brought up. The second interface is a convenience: a kernel without veth or IPv6 goes without.
-pub(crate) fn bring_up() -> nix::Result<()> {
+/// When loopback cannot be brought up.
+pub(crate) fn bring_up() -> nix::Result<Vec<String>> {
     let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     let fd = socket.as_raw_fd();
-    ask(fd, Message::new(NEWLINK, 0, &interface_up(LOOPBACK)))?;
-    if ask(fd, veth_pair()).is_ok() {
-        let _ = ask(fd, address(libc::AF_INET, 24, &[192, 0, 2, 1]));
+    let up = |index| Message::new(NEWLINK, 0, &interface(index, true));
+    ask(fd, up(LOOPBACK))?;
+    let second = ask(fd, veth_pair())
+        .and_then(|()| ask(fd, up(PAIR[0])))
+        .and_then(|()| ask(fd, up(PAIR[1])))
+        .and_then(|()| ask(fd, address(libc::AF_INET, 24, &[192, 0, 2, 1])));
+    let Err(error) = second else {
+        // A kernel without IPv6 goes without.
         let documentation = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
         let _ = ask(fd, address(libc::AF_INET6, 64, &documentation));
-    }
-    Ok(())
+        return Ok(Vec::new());
+    };
+    Ok(vec![format!("a second network interface ({error}), without which some programs find no address for localhost")])
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// More processes than this, and the subject counts as forking without end.
 const MOST_PROCESSES: usize = 3000;
+/// How often that is looked at.
+const COUNT_EVERY: Duration = Duration::from_millis(10);
 /// The pause between two looks at what has no event: doubled from the first to the last while nothing changes.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LAST_PAUSE: Duration = Duration::from_millis(10);
@@ -36,6 +38,11 @@ impl World<'_> {
         {
             return Err(Halt::Orphaned);
         }
+        // Listing all processes is the dearest part of waiting, and needed only now and then.
+        if self.counted.elapsed() < COUNT_EVERY {
+            return Ok(());
+        }
+        self.counted = Instant::now();
         let count = if self.is_isolated() { observe::all_pids().len() } else { observe::descendants().len() };
         if count > MOST_PROCESSES { Err(Halt::TooManyProcesses(count)) } else { Ok(()) }
     }

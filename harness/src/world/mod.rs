@@ -81,6 +81,8 @@ pub(crate) struct World<'a> {
     pub launcher_hangs: bool,
     /// The last reading of its threads.
     pulse: Option<Pulse>,
+    /// When its processes were last counted.
+    counted: Instant,
     /// Whether the subject once did not come to rest in time; it is not given as long again.
     restless: bool,
 }
@@ -116,6 +118,7 @@ impl<'a> World<'a> {
             awaits_pidfile: true,
             launcher_hangs: false,
             pulse: None,
+            counted: Instant::now(),
             restless: false,
         };
         if !world.is_isolated() {
