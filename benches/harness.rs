@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let in_turn = Options { jobs: 1, ..Options::default() };
     let one = Options { only: [OF_ONE_SCENARIO].into(), ..Options::default() };
     let starts = if mode == Mode::List { 0 } else { starts_of(&subject, &whole)? };
-    let kinds: [Kind<'_>; 5] = [
+    let kinds: [Kind<'_>; 6] = [
         ("whole check".into(), Box::new(|| check(&subject, &whole))),
         ("whole check, one scenario at a time".into(), Box::new(|| check(&subject, &in_turn))),
         ("its launches alone, without any harness".into(), Box::new(|| launch(&daemon, starts))),
