@@ -114,9 +114,6 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
         Some(path) => replay(path, &base)?,
         None => run_all(&subjects(cli, &base)?)?,
     };
-    if let Some(record) = record {
-        record.write(&report::json::recordings(&outcomes))?;
-    }
     let text = match cli.format {
         Format::Terminal => report::terminal::report(&outcomes, cli.verbose),
         Format::Json => report::json::report(&outcomes),
@@ -124,6 +121,9 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
     match output {
         Some(output) => output.write(&text)?,
         None => drop(print(&text)?),
+    }
+    if let Some(record) = record {
+        record.write(&report::json::recordings(&outcomes))?;
     }
     let codes: Vec<i32> = outcomes.iter().map(Outcome::exit_code).collect();
     // Both wrong and not judged: what is wrong decides.
@@ -193,35 +193,56 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
     Ok(vec![(subject, base.clone())])
 }
 
-/// A file that is written whole or not at all: beside its place first, and opened before the work starts.
-struct Output {
-    place: PathBuf,
-    beside: PathBuf,
-    file: std::fs::File,
+/// Where a report goes, found out before the work starts.
+enum Output {
+    /// A regular file, or none yet: written whole or not at all, beside its place first.
+    File(PathBuf),
+    /// Something else that takes bytes (a device, a FIFO): written as it is.
+    Stream(PathBuf, std::fs::File),
 }
 
 impl Output {
-    fn open(place: &Path) -> Result<Self, Trouble> {
+    fn open(path: &Path) -> Result<Self, Trouble> {
+        let refused = |error: std::io::Error| Trouble::usage(format!("cannot write {}: {error}", path.display()));
+        // A link is followed: what it leads to is replaced, not the link.
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        match place.metadata() {
+            Ok(meta) if meta.is_dir() => {
+                Err(Trouble::usage(format!("cannot write {}: it is a directory", path.display())))
+            }
+            Ok(meta) if !meta.is_file() => {
+                let file = std::fs::OpenOptions::new().write(true).open(&place).map_err(refused)?;
+                Ok(Output::Stream(place, file))
+            }
+            _ => {
+                // Whether it can be made there; a run that ends early leaves nothing.
+                let beside = Self::beside(&place);
+                std::fs::File::create_new(&beside).map_err(refused)?;
+                let _ = std::fs::remove_file(&beside);
+                Ok(Output::File(place))
+            }
+        }
+    }
+
+    fn beside(place: &Path) -> PathBuf {
         let mut name = place.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", std::process::id()));
-        let beside = place.with_file_name(name);
-        if place.is_dir() {
-            return Err(Trouble::usage(format!("cannot write {}: it is a directory", place.display())));
-        }
-        let file = std::fs::File::create_new(&beside)
-            .map_err(|error| Trouble::usage(format!("cannot write {}: {error}", place.display())))?;
-        // Nothing may be left behind by a run that ends early: the name comes back with the content.
-        let _ = std::fs::remove_file(&beside);
-        Ok(Output { place: place.to_owned(), beside, file })
+        place.with_file_name(name)
     }
 
     fn write(self, text: &str) -> Result<(), Trouble> {
-        drop(self.file);
-        let written = std::fs::write(&self.beside, text).and_then(|()| std::fs::rename(&self.beside, &self.place));
-        written.map_err(|error| {
-            let _ = std::fs::remove_file(&self.beside);
-            Trouble::not_judged(format!("cannot write {}: {error}", self.place.display()))
-        })
+        let (place, written) = match self {
+            Output::Stream(place, mut file) => (place, file.write_all(text.as_bytes())),
+            Output::File(place) => {
+                let beside = Self::beside(&place);
+                let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &place));
+                if written.is_err() {
+                    let _ = std::fs::remove_file(&beside);
+                }
+                (place, written)
+            }
+        };
+        written.map_err(|error| Trouble::not_judged(format!("cannot write {}: {error}", place.display())))
     }
 }
 

@@ -134,6 +134,8 @@ pub enum FileKind {
     Pipe,
     /// A socket.
     Socket,
+    /// A connected stream socket of the UNIX domain, as leads to a logger of one's own.
+    LocalStream,
     /// A symbolic link (of paths only).
     Link,
     /// epoll, eventfd, signalfd, timerfd, pidfd and their like.
@@ -174,6 +176,8 @@ pub struct Process {
     pub tty_nr: i32,
     /// Its state: `S`, `R`, `Z` ... (proc(5)).
     pub state: char,
+    /// How many threads it has; those of a process whose main thread has ended count.
+    pub threads: i64,
     /// Its command name.
     pub name: Text,
     /// Its working directory, as /proc/PID/cwd shows it.
@@ -189,7 +193,7 @@ pub struct Process {
 impl Process {
     /// Whether it has ended and only waits to be reaped.
     pub fn is_zombie(&self) -> bool {
-        self.state == 'Z' || self.state == 'X'
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 
     /// Its descriptor `fd`, if that is open.
@@ -233,10 +237,16 @@ pub struct FileFound {
 }
 
 impl FileSeen {
-    /// The number it holds, if it holds one and nothing else (white space aside).
+    /// The process id it begins with, as most readers of PID files take it (a line or a word more does no harm to that).
     pub fn number(&self) -> Option<Pid> {
-        let content = self.found.as_ref()?.content.as_ref()?;
-        parse_pid(content.as_str().trim_end_matches("\\n"))
+        let content = self.found.as_ref()?.content.as_ref()?.as_str().trim_start();
+        let end = content.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(content.len());
+        parse_pid(&content[..end])
+    }
+
+    /// The number it holds, if it holds one and nothing else (white space aside).
+    pub fn only_number(&self) -> Option<Pid> {
+        parse_pid(self.found.as_ref()?.content.as_ref()?.as_str().trim_end_matches("\\n"))
     }
 }
 
@@ -322,6 +332,9 @@ pub struct Launch {
     /// What came on standard error, where that was a pipe of its own.
     pub errors: Option<Output>,
 }
+
+/// The treatment that is none: the daemon ended although nothing had been done to it.
+pub const BY_ITSELF: &str = "by-itself";
 
 /// Something done to a running daemon, and what became of its main process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

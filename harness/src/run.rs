@@ -7,11 +7,11 @@ use crate::check::{Check, Level, Profile, Record, Verdict, catalogue};
 use crate::observation::{Isolation, Launch, Look, Observation, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
 use crate::scenario::{Halt, Known, SCENARIOS, Scenario};
-use crate::subject::Subject;
+use crate::subject::{Ready, Subject};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -320,6 +320,7 @@ fn observe(
     let record = Record {
         isolation: run.isolation,
         documented_cwd: run.subject.cwd.to_string_lossy().into_owned(),
+        named: run.files_named(),
         drops_to: subject.user.clone(),
         own_stop: subject.stop.is_some(),
         scenarios,
@@ -391,6 +392,7 @@ impl<'a> Run<'a> {
             isolation: self.isolation,
             directory: self.directory.clone(),
             documented: self.subject.cwd.clone(),
+            writable: self.writable(),
             patience: self.subject.timeout * 20 + Duration::from_secs(30),
         };
         let clean = known.is_none();
@@ -440,6 +442,28 @@ impl<'a> Run<'a> {
             Halt::Orphaned => RunError::Interrupted,
             Halt::System(what) => RunError::System { name, what },
         }
+    }
+
+    /// The directories that a daemon of an ordinary user's may well write to, shallowest first.
+    fn writable(&self) -> Vec<PathBuf> {
+        let ready = self.subject.ready.iter().filter_map(|ready| match ready {
+            Ready::Unix(path) | Ready::File(path) => Some(path),
+            Ready::Tcp(_) => None,
+        });
+        let files = self.subject.pidfile.iter().chain(&self.subject.log).chain(ready);
+        let parents = files.filter_map(|path| path.parent()).map(Path::to_owned);
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let fixed = [self.directory.clone(), self.subject.cwd.clone(), "/var/tmp".into(), "/run".into()];
+        let mut all: Vec<PathBuf> = fixed.into_iter().chain(home).chain(parents).filter(|p| p.is_dir()).collect();
+        all.sort_by_key(|path| (path.components().count(), path.clone()));
+        all.dedup();
+        all
+    }
+
+    /// The command's words that are files, by their whole paths, links followed as /proc shows them.
+    fn files_named(&self) -> Vec<Text> {
+        let words = self.subject.command.iter().filter_map(|word| self.directory.join(word).canonicalize().ok());
+        words.map(|path| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))).collect()
     }
 
     /// What the clean launch teaches the others.

@@ -107,7 +107,7 @@ const CASES: &[Case] = &[
         another(look(r, "terminal", "rest"), |p| p.session = shell);
     }),
     ("no-controlling-terminal", |r| daemon(r).tty_nr = 34816),
-    ("no-controlling-terminal", |r| another(look(r, "terminal", "rest"), |p| p.tty_nr = 34817)),
+    ("no-controlling-terminal", |r| another(look(r, "terminal", "rest"), |p| p.tty_nr = 34816)),
     ("not-session-leader", |r| {
         let daemon = daemon(r);
         daemon.session = daemon.pid;

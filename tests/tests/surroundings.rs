@@ -99,8 +99,9 @@ rusty_fork_test! {
 
     #[test]
     fn names_resolve_as_they_do_outside() {
-        // Under AI_ADDRCONFIG, the default of many programs, loopback alone is not enough for 127.0.0.1.
-        let script = "import socket; socket.getaddrinfo('127.0.0.1', 80, flags=socket.AI_ADDRCONFIG)";
+        // Under AI_ADDRCONFIG, the default of many programs, loopback alone is not enough for 127.0.0.1: there has to be
+        // one more interface with an address.
+        let script = "import socket as s; s.getaddrinfo('127.0.0.1', 80, flags=s.AI_ADDRCONFIG); s.socket().bind(('192.0.2.1', 0))";
         let outcome = check(&Subject::new(["python3", "-c", script]), &Options::default());
         let seen = outcome.recording.record.scenarios["terminal"].as_ref().unwrap();
         assert_eq!(seen.launch("start").unwrap().ended, Some(daemonspec::observation::Exit::Status(0)));

@@ -1,7 +1,7 @@
 //! Open files: the three standard streams above all.
 
 use super::{ARTICLE_PEP, Case, Check, Judgement, SYSV, broken, check, fail, pass};
-use crate::observation::{Descriptor, FileKind, Launch, Process, Unseen};
+use crate::observation::{Descriptor, FileKind, Launch, Process, Text, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("stdin-redirected", Must, Descriptors, ARTICLE_PEP, "terminal",
@@ -38,7 +38,7 @@ fn line(process: &Process, descriptor: &Descriptor) -> String {
 }
 
 /// What is wrong with what the main process's `fd` leads to, if anything.
-fn flaw(found: Option<&Descriptor>, fd: i32, launch: &Launch) -> Option<String> {
+fn flaw(found: Option<&Descriptor>, fd: i32, launch: &Launch, pidfile: Option<&Text>) -> Option<String> {
     let Some(found) = found else {
         // Closed, it reads nothing of the caller's; that it is closed is another check's matter.
         return (fd != 0).then(|| "it is closed".to_owned());
@@ -46,7 +46,8 @@ fn flaw(found: Option<&Descriptor>, fd: i32, launch: &Launch) -> Option<String> 
     match found.kind {
         _ if launch.is_its_terminal(found) => Some("it is the caller's terminal".to_owned()),
         _ if fd == 0 => None,
-        FileKind::NullDevice | FileKind::Regular | FileKind::Pipe => None,
+        FileKind::Regular if Some(&found.target) == pidfile => Some("it is the PID file".to_owned()),
+        FileKind::NullDevice | FileKind::Regular | FileKind::Pipe | FileKind::LocalStream => None,
         FileKind::Terminal => Some(format!("it is a terminal, {}", found.target)),
         FileKind::Socket => Some(format!("it is a socket, {}", found.target)),
         _ => Some(format!("it is {}, which is no log", found.target)),
@@ -56,13 +57,14 @@ fn flaw(found: Option<&Descriptor>, fd: i32, launch: &Launch) -> Option<String> 
 fn redirected(case: &Case<'_>, fd: i32) -> Judgement {
     let launch = case.clean_launch()?;
     let main = case.daemon()?;
+    let pidfile = case.clean_look()?.pidfile.as_ref().map(|file| &file.path);
     let expected = if fd == 0 { "/dev/null, or something of its own" } else { "a log or /dev/null" };
     for process in case.members()? {
         let found = descriptor(process, fd)?;
         // Children may have streams of whatever kind, a terminal of their own included; not the caller's.
         let callers =
             found.is_some_and(|d| launch.is_its_terminal(d)).then(|| "it is the caller's terminal".to_owned());
-        let flaw = if process.pid == main.pid { flaw(found, fd, launch) } else { callers };
+        let flaw = if process.pid == main.pid { flaw(found, fd, launch, pidfile) } else { callers };
         if let Some(flaw) = flaw {
             let evidence =
                 found.map_or_else(|| format!("/proc/{}/fd/{fd} is not there", process.pid), |d| line(process, d));

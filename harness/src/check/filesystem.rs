@@ -34,12 +34,20 @@ fn launch_directory_released(case: &Case<'_>) -> Judgement {
     if release.unmounted {
         return pass();
     }
+    // What the caller put there, or told the daemon to keep there, holds it by the caller's choice: the program and the
+    // words of the command that are files, and whatever lies beside the PID file or the log.
     let look = case.clean_look()?;
-    let given = |path: &Text| [&look.pidfile, &look.log].into_iter().flatten().any(|file| file.path == *path);
-    // A program that lies in the launch directory, and the files it was told to keep there, hold it by the caller's choice.
-    let by_itself = |holder: &&Holder| holder.by != Hold::Program && !(holder.by == Hold::File && given(&holder.path));
+    let directory_of = |path: &Text| path.as_str().rsplit_once('/').map(|(directory, _)| directory.to_owned());
+    let beside = |path: &Text| {
+        [&look.pidfile, &look.log].into_iter().flatten().any(|f| directory_of(&f.path) == directory_of(path))
+    };
+    let chosen = |path: &Text| case.record.named.contains(path) || beside(path);
+    let by_itself = |h: &&Holder| h.by != Hold::Program && !(h.by == Hold::File && chosen(&h.path));
+    if release.holders.is_empty() {
+        return broken("it could not be unmounted, and what holds it was not found");
+    }
     let holders: Vec<&Holder> = release.holders.iter().filter(by_itself).collect();
-    if holders.is_empty() && !release.holders.is_empty() {
+    if holders.is_empty() {
         return pass();
     }
     let evidence = holders

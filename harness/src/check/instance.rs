@@ -84,7 +84,7 @@ fn reported(case: &Case<'_>) -> Judgement {
     }
     let launch = seen.launch("second")?;
     let Some(exit) = launch.ended else { return broken("the second start did not end") };
-    let said = launch.errors.as_ref().is_some_and(|e| e.bytes > 0);
+    let said = launch.explains(case.clean_launch()?);
     let status = exit != Exit::Status(0);
     if status && said {
         return pass();
@@ -109,24 +109,11 @@ fn stale(case: &Case<'_>) -> Judgement {
     let seen = case.scenario("stale")?;
     let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
     let Some(exit) = launch.ended else { return broken("the launcher did not end") };
-    let planted = seen.planted("planted")?;
-    if look.is_up() {
-        return match &look.pidfile {
-            Some(file) if file.number() == planted.number() => {
-                let evidence = vec![format!("{}: {}", file.path, content_of(file))];
-                fail(
-                    "the daemon's own number",
-                    format!("the dead process's number stays: {}", content_of(file)),
-                    evidence,
-                )
-            }
-            _ => pass(),
-        };
-    }
+    let Some(lacking) = case.lacks(look, exit)? else { return pass() };
     let mut evidence = vec![format!("over a PID file that names a dead process the start ended with {exit}")];
     if let Some(errors) = launch.errors.as_ref().filter(|e| e.bytes > 0) {
         evidence.push(format!("it said: {}", errors.text.short(120)));
     }
     evidence.extend(look.pidfile.as_ref().map(|file| format!("{}: {}", file.path, content_of(file))));
-    fail("it starts", format!("no process is left; the launcher ended with {exit}"), evidence)
+    fail("it starts, and the PID file names it", lacking, evidence)
 }

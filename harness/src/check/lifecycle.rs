@@ -2,7 +2,7 @@
 
 use super::common::named;
 use super::{ARTICLE, ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass};
-use crate::observation::{Exit, Launch, Look, Process, Unseen};
+use crate::observation::{BY_ITSELF, Exit, Launch, Look, Process, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("launcher-exits", Must, Lifecycle, ARTICLE_PEP, "terminal",
@@ -87,6 +87,11 @@ fn states<'a>(processes: impl Iterator<Item = &'a Process>) -> Vec<String> {
 fn daemon_stays_up(case: &Case<'_>) -> Judgement {
     let exit = ended(case.clean_launch()?)?;
     let (look, launch) = (case.clean_look()?, case.clean_launch()?);
+    if let Ok(treatment) = case.scenario("terminal")?.treatment(BY_ITSELF) {
+        let how = treatment.ended.map_or("and how could not be seen".to_owned(), |exit| exit.to_string());
+        let actual = format!("pid {} ended by itself soon after: {how}", treatment.main);
+        return fail("it goes on running when nothing is done to it", actual, Vec::new());
+    }
     if look.is_up() {
         return pass();
     }
@@ -125,7 +130,11 @@ fn launcher_status(case: &Case<'_>) -> Judgement {
         );
     }
     for_each_failed_start(case, |name, launch, look| {
-        let exit = ended(launch)?;
+        let Some(exit) = launch.ended else {
+            let expected = format!("the launcher ends, with the PID file's directory {name}");
+            let evidence = states(look.alive());
+            return fail(expected, "it was still running long after the deadline (--timeout sets that)", evidence);
+        };
         if (exit == Exit::Status(0)) == look.is_up() {
             return pass();
         }
@@ -168,11 +177,11 @@ fn for_each_failed_start(case: &Case<'_>, judge: impl Fn(&str, &Launch, &Look) -
 
 fn failure_explained(case: &Case<'_>) -> Judgement {
     for_each_failed_start(case, |name, launch, look| {
-        if look.is_up() {
+        let exit = ended(launch)?;
+        if look.is_up() && exit == Exit::Status(0) {
             return Err(Unseen::Skip("it starts also where its PID file cannot be written".to_owned()));
         }
-        let exit = ended(launch)?;
-        if launch.errors.as_ref().is_some_and(|errors| errors.bytes > 0) {
+        if launch.explains(case.clean_launch()?) {
             return pass();
         }
         let elsewhere = if launch.output.text.is_empty() {
@@ -181,7 +190,11 @@ fn failure_explained(case: &Case<'_>) -> Judgement {
             format!("standard output: {}", launch.output.text.short(120))
         };
         let evidence = vec![format!("PID file's directory {name}: the launcher ended with {exit}"), elsewhere];
-        fail("a line on standard error that says why", "standard error stays empty when the start fails", evidence)
+        fail(
+            "a line on standard error that says why",
+            "nothing on standard error, or only what a good start says too",
+            evidence,
+        )
     })
 }
 
@@ -217,6 +230,13 @@ fn no_leftover_processes(case: &Case<'_>) -> Judgement {
 fn sigterm_stops(case: &Case<'_>) -> Judgement {
     case.daemon()?;
     let stop = case.scenario("terminal")?.stop("sigterm")?;
+    if stop.gone && case.record.own_stop {
+        let own = case.scenario("terminal")?.stop("stop")?;
+        if !own.gone {
+            let actual = format!("pid {} was still there at the deadline", own.main);
+            return fail("it ends by its own stop command", actual, states(own.left.iter()));
+        }
+    }
     if stop.gone {
         return pass();
     }
@@ -258,12 +278,10 @@ fn restart_after_kill(case: &Case<'_>) -> Judgement {
     }
     let (launch, look) = (seen.launch("again")?, seen.look("after")?);
     let exit = ended(launch)?;
-    if look.is_up() {
-        return pass();
-    }
+    let Some(lacking) = case.lacks(look, exit)? else { return pass() };
     let mut evidence = Vec::new();
     if !launch.output.text.is_empty() {
         evidence.push(format!("it said: {}", launch.output.text.short(200)));
     }
-    fail("it starts again", format!("the second start left no process; it ended with {exit}"), evidence)
+    fail("it starts again", format!("after SIGKILL, {lacking}"), evidence)
 }

@@ -12,7 +12,7 @@ mod pidfile;
 mod session;
 mod signals;
 
-use crate::observation::{Isolation, Observation, Unseen};
+use crate::observation::{Isolation, Observation, Text, Unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -277,6 +277,8 @@ pub struct Record {
     pub isolation: Isolation,
     /// Its documented working directory.
     pub documented_cwd: String,
+    /// The command's words that are files of the machine, by their whole paths.
+    pub named: Vec<Text>,
     /// Whether it has an account to drop to.
     pub drops_to: Option<String>,
     /// Whether it has a stop command of its own.
@@ -322,7 +324,7 @@ impl Check {
 /// What several families ask of a record.
 mod common {
     use super::{Case, Unseen, broken};
-    use crate::observation::{Descriptor, FileKind, FileSeen, Launch, Look, Process};
+    use crate::observation::{Descriptor, Exit, FileKind, FileSeen, Launch, Look, Process};
 
     impl<'a> Case<'a> {
         /// The clean start.
@@ -341,6 +343,23 @@ mod common {
             look.main().map_or_else(|| broken("no daemon was running after the start"), Ok)
         }
 
+        /// What a later start lacks of what the clean one had: a daemon, status 0, and a PID file that names it.
+        pub(super) fn lacks(&self, look: &Look, exit: Exit) -> Result<Option<String>, Unseen> {
+            let Some((main, _)) = look.main.filter(|_| look.is_up()) else {
+                return Ok(Some(format!("no process is left; the launcher ended with {exit}")));
+            };
+            if self.clean_launch()?.ended == Some(Exit::Status(0)) && exit != Exit::Status(0) {
+                return Ok(Some(format!("the launcher ended with {exit}, and yet pid {main} is running")));
+            }
+            let clean = self.clean_look()?;
+            let had = clean.pidfile.as_ref().and_then(FileSeen::number);
+            if had.is_none() || had != clean.main.map(|(pid, _)| pid) {
+                return Ok(None);
+            }
+            let other = look.pidfile.as_ref().filter(|file| file.number() != Some(main));
+            Ok(other.map(|file| format!("the daemon is pid {main}, and its PID file has {}", content_of(file))))
+        }
+
         /// Every process of the daemon's, the main one first.
         pub(super) fn members(&self) -> Result<Vec<&'a Process>, Unseen> {
             let main = self.daemon()?;
@@ -350,13 +369,21 @@ mod common {
     }
 
     impl Look {
-        /// Whether a daemon is running: a live main process that the PID file names, or for want of a PID file any.
+        /// Whether a daemon is running.
         pub(super) fn is_up(&self) -> bool {
             self.main().is_some_and(|p| !p.is_zombie())
         }
     }
 
     impl Launch {
+        /// Whether standard error got a line that the `clean` start did not show.
+        pub(super) fn explains(&self, clean: &Launch) -> bool {
+            let lines = |text: &str| text.replace("\\r", "").split("\\n").map(str::to_owned).collect::<Vec<_>>();
+            let usual = lines(clean.output.text.as_str());
+            let said = self.errors.as_ref().map(|errors| lines(errors.text.as_str())).unwrap_or_default();
+            said.iter().any(|line| !line.is_empty() && !usual.contains(line))
+        }
+
         /// Whether a descriptor leads to the terminal of this launch; /dev/tty stands for the controlling terminal, and
         /// that was this one when it was opened.
         pub(super) fn is_its_terminal(&self, descriptor: &Descriptor) -> bool {
@@ -425,6 +452,7 @@ mod tests {
         let record = Record {
             isolation: Isolation::Full,
             documented_cwd: "/".to_owned(),
+            named: Vec::new(),
             drops_to: None,
             own_stop: false,
             scenarios: BTreeMap::new(),

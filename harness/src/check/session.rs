@@ -57,11 +57,14 @@ fn new_session(case: &Case<'_>) -> Judgement {
 }
 
 fn no_controlling_terminal(case: &Case<'_>) -> Judgement {
-    let members = case.members()?;
-    if case.clean_launch()?.shell_tty_nr == 0 {
+    let (members, main) = (case.members()?, case.daemon()?);
+    let planted = case.clean_launch()?.shell_tty_nr;
+    if planted == 0 {
         return broken("the shell had no controlling terminal, so the daemon could not inherit one");
     }
-    let holding: Vec<&Process> = members.into_iter().filter(|p| p.tty_nr != 0).collect();
+    // What it starts on a terminal of its own (a login, a pane) is its service; the launch's terminal is not.
+    let holds = |p: &&Process| p.tty_nr == planted || (p.pid == main.pid && p.tty_nr != 0);
+    let holding: Vec<&Process> = members.into_iter().filter(holds).collect();
     if holding.is_empty() {
         return pass();
     }

@@ -85,7 +85,7 @@ pub(crate) fn that_hold_a_pid(written: BorrowedFd<'_>) -> Vec<FileSeen> {
                 open.push((relative, shown));
             } else if meta.is_file() && (1..=LARGEST_PIDFILE).contains(&meta.len()) {
                 let file = seen_at(top.as_fd(), &relative, &shown);
-                if file.number().is_some() {
+                if file.only_number().is_some() {
                     found.push(file);
                 }
             }
@@ -101,17 +101,17 @@ fn names(directory: &Path) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-/// Of the files that hold a process id, the one that is most likely the PID file of `survivors`: it names one of them, is
-/// called `*.pid`, and lies in a run directory, in that order of weight.
-pub(crate) fn discover(files: &[FileSeen], survivors: &[Pid]) -> Option<PathBuf> {
+/// Of the files that hold a process id, the one that is most likely the PID file of `survivors`: it names the `top` of
+/// them, is called `*.pid`, and lies in a run directory, in that order of weight.
+pub(crate) fn discover(files: &[FileSeen], survivors: &[Pid], top: Option<Pid>) -> Option<PathBuf> {
     files
         .iter()
-        .filter(|file| file.number().is_some_and(|pid| survivors.contains(&pid)))
+        .filter(|file| file.only_number().is_some_and(|pid| survivors.contains(&pid)))
         .min_by_key(|file| {
             let path = file.path.as_str();
             let named = Path::new(path).extension().is_some_and(|e| e == "pid");
             let placed = path.starts_with("/run/") || path.starts_with("/var/run/");
-            (!named, !placed, path.to_owned())
+            (file.only_number() != top, !named, !placed, path.to_owned())
         })
         .map(|file| PathBuf::from(file.path.as_str()))
 }
@@ -158,7 +158,7 @@ mod tests {
             }),
         };
         let files = [file("/etc/count", "7\n"), file("/var/lib/a.lock", "8\n"), file("/run/a.pid", "8\n")];
-        assert_eq!(discover(&files, &[8, 9]), Some(PathBuf::from("/run/a.pid")));
-        assert_eq!(discover(&files, &[5]), None);
+        assert_eq!(discover(&files, &[8, 9], Some(8)), Some(PathBuf::from("/run/a.pid")));
+        assert_eq!(discover(&files, &[5], Some(5)), None);
     }
 }

@@ -6,7 +6,7 @@ mod network;
 mod rest;
 
 pub(crate) use network::listens;
-pub(crate) use rest::{Pulse, Turns, pulse, waits_without_limit};
+pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pulse, waits, waits_without_limit};
 
 use crate::observation::{Descriptor, FileKind, MainBy, Pid, Process, Text};
 use procfs_core::process::{Stat, Status};
@@ -74,9 +74,13 @@ pub(crate) fn descendants() -> Vec<Pid> {
 /// One process in full; `None` when it is gone.
 pub(crate) fn process(pid: Pid) -> Option<Process> {
     let stat = stat(pid)?;
-    let uid = status(&format!("/proc/{pid}/status")).map_or(u32::MAX, |s| s.euid);
+    // Where the main thread has ended and others run on, only theirs has the process's files to show.
+    let living = || rest::threads_of(pid).into_iter().find(|tid| *tid != pid);
+    let task = if matches!(stat.state, 'Z' | 'X') { living().map(|tid| format!("{pid}/task/{tid}")) } else { None };
+    let task = task.unwrap_or_else(|| pid.to_string());
+    let uid = status(&format!("/proc/{task}/status")).map_or(u32::MAX, |s| s.euid);
     let link =
-        |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).ok().map(|p| Text::new(p.as_os_str().as_bytes()));
+        |name: &str| fs::read_link(format!("/proc/{task}/{name}")).ok().map(|p| Text::new(p.as_os_str().as_bytes()));
     Some(Process {
         pid,
         ppid: stat.ppid,
@@ -87,7 +91,8 @@ pub(crate) fn process(pid: Pid) -> Option<Process> {
         name: Text::new(stat.comm.as_bytes()),
         cwd: link("cwd"),
         root: link("root"),
-        descriptors: descriptors(pid).ok(),
+        threads: stat.num_threads,
+        descriptors: descriptors(&task).ok(),
         uid,
     })
 }
@@ -124,21 +129,26 @@ pub(crate) fn kind_of(meta: &fs::Metadata, target: &[u8]) -> FileKind {
     }
 }
 
-fn descriptors(pid: Pid) -> io::Result<Vec<Descriptor>> {
+fn descriptors(task: &str) -> io::Result<Vec<Descriptor>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.take(MOST_DESCRIPTORS) {
+    for entry in fs::read_dir(format!("/proc/{task}/fd"))?.take(MOST_DESCRIPTORS) {
         let Ok(entry) = entry else { break };
         let Some(fd) = entry.file_name().to_str().and_then(|s| s.parse().ok()) else { continue };
         let (Ok(target), Ok(meta)) = (fs::read_link(entry.path()), fs::metadata(entry.path())) else { continue };
-        let (flags, mount) = fdinfo(pid, fd).unwrap_or_default();
+        let (flags, mount) = fdinfo(task, fd).unwrap_or_default();
         let access = flags & libc::O_ACCMODE;
+        // O_PATH descriptors name a file and do not open it.
+        let usable = flags & libc::O_PATH == 0;
         found.push(Descriptor {
             fd,
-            kind: kind_of(&meta, target.as_os_str().as_bytes()),
+            kind: match kind_of(&meta, target.as_os_str().as_bytes()) {
+                FileKind::Socket if network::is_local_stream(meta.ino()) => FileKind::LocalStream,
+                kind => kind,
+            },
             target: Text::new(target.as_os_str().as_bytes()),
             rdev: meta.rdev(),
-            readable: access != libc::O_WRONLY,
-            writable: access != libc::O_RDONLY,
+            readable: usable && access != libc::O_WRONLY,
+            writable: usable && access != libc::O_RDONLY,
             mount,
         });
     }
@@ -147,8 +157,8 @@ fn descriptors(pid: Pid) -> io::Result<Vec<Descriptor>> {
 }
 
 /// `flags` and `mnt_id` of /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)).
-fn fdinfo(pid: Pid, fd: i32) -> Option<(i32, Option<i32>)> {
-    let bytes = read_proc(&format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+fn fdinfo(task: &str, fd: i32) -> Option<(i32, Option<i32>)> {
+    let bytes = read_proc(&format!("/proc/{task}/fdinfo/{fd}")).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let flags = i32::from_str_radix(field("flags:")?, 8).ok()?;
@@ -205,6 +215,7 @@ mod tests {
             session: pid,
             tty_nr: 0,
             state,
+            threads: 1,
             name: Text::new(b"d"),
             cwd: None,
             root: None,

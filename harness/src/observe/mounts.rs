@@ -4,7 +4,8 @@ use super::{fdinfo, read_proc};
 use crate::observation::{Hold, Holder, Pid, Text};
 use procfs_core::FromBufRead;
 use procfs_core::process::MountInfos;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,8 @@ pub(crate) fn at_and_below(path: &Path) -> Vec<(PathBuf, i32)> {
     found
 }
 
-/// By what the processes `pids` hold the mounts `mounts`.
-pub(crate) fn holders(pids: &[Pid], mounts: &[i32]) -> Vec<Holder> {
+/// By what the processes `pids` hold the mounts `mounts`, which lie at and below `directory`.
+pub(crate) fn holders(pids: &[Pid], mounts: &[i32], directory: &Path) -> Vec<Holder> {
     let mut found = Vec::new();
     for pid in pids {
         for (name, by) in [("cwd", Hold::WorkingDirectory), ("root", Hold::Root), ("exe", Hold::Program)] {
@@ -39,7 +40,7 @@ pub(crate) fn holders(pids: &[Pid], mounts: &[i32]) -> Vec<Holder> {
             fs::read_dir(format!("/proc/{pid}/fd")).map(|e| e.flatten().collect::<Vec<_>>()).unwrap_or_default();
         for entry in entries {
             let Some(fd) = entry.file_name().to_str().and_then(|s| s.parse().ok()) else { continue };
-            let Some((_, Some(mount))) = fdinfo(*pid, fd) else { continue };
+            let Some((_, Some(mount))) = fdinfo(&pid.to_string(), fd) else { continue };
             if mounts.contains(&mount) {
                 let directory = fs::metadata(entry.path()).is_ok_and(|m| m.is_dir());
                 let by = if directory { Hold::Directory } else { Hold::File };
@@ -47,8 +48,30 @@ pub(crate) fn holders(pids: &[Pid], mounts: &[i32]) -> Vec<Holder> {
             }
         }
     }
+    for pid in pids {
+        for (path, executable) in mapped_files(*pid) {
+            if Path::new(OsStr::from_bytes(&path)).starts_with(directory) {
+                let by = if executable { Hold::Program } else { Hold::File };
+                found.push(Holder { pid: *pid, by, path: Text::new(&path) });
+            }
+        }
+    }
     let mut once = BTreeSet::new();
     found.retain(|h| once.insert((h.pid, h.by as u8, h.path.clone())));
+    found
+}
+
+/// The files that a process has mapped, and whether any part of each is code (proc_pid_maps(5)).
+fn mapped_files(pid: Pid) -> BTreeMap<Vec<u8>, bool> {
+    let mut found = BTreeMap::new();
+    for line in read_proc(&format!("/proc/{pid}/maps")).unwrap_or_default().split(|b| *b == b'\n') {
+        let mut words = line.splitn(6, |b| *b == b' ');
+        let (Some(mode), Some(path)) = (words.nth(1), words.nth(3)) else { continue };
+        let path = path.trim_ascii_start();
+        if path.starts_with(b"/") {
+            *found.entry(path.to_vec()).or_insert(false) |= mode.contains(&b'x');
+        }
+    }
     found
 }
 
@@ -62,5 +85,17 @@ fn mount_of(link: &str) -> Option<i32> {
     use std::os::fd::AsRawFd;
     let fd = open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).ok()?;
     let me = nix::unistd::getpid().as_raw();
-    fdinfo(me, fd.as_raw_fd())?.1
+    fdinfo(&me.to_string(), fd.as_raw_fd())?.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_told_from_data() {
+        let files = mapped_files(nix::unistd::getpid().as_raw());
+        let program = std::env::current_exe().unwrap();
+        assert_eq!(files.get(program.as_os_str().as_bytes()), Some(&true));
+    }
 }

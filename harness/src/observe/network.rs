@@ -15,6 +15,17 @@ pub(crate) fn listens(address: SocketAddr) -> bool {
     })
 }
 
+/// Whether the socket with that inode is a connected stream socket of the UNIX domain (proc_net_unix(5)).
+pub(crate) fn is_local_stream(inode: u64) -> bool {
+    let inode = inode.to_string();
+    read_proc("/proc/self/net/unix").is_ok_and(|bytes| {
+        String::from_utf8_lossy(&bytes).lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            matches!(words.as_slice(), [_, _, _, _, "0001", "03", found, ..] if *found == inode)
+        })
+    })
+}
+
 fn listens_line(line: &str, address: SocketAddr) -> bool {
     let mut words = line.split_whitespace().skip(1);
     let (Some(local), Some(_), Some(state)) = (words.next(), words.next(), words.next()) else { return false };

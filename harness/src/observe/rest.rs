@@ -33,6 +33,8 @@ impl Pulse {
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     first: BTreeMap<((Pid, Pid), String), u64>,
+    /// Places that some thread has come back to; a worker forked later sleeps at the same ones.
+    loops: BTreeSet<String>,
 }
 
 impl Turns {
@@ -42,11 +44,20 @@ impl Turns {
         let pids: Vec<Pid> = pids.into_iter().collect();
         let switches = |thread: (Pid, Pid)| pulse.threads.iter().find(|t| (t.0, t.1) == thread).map_or(0, |t| t.2);
         let mut passed = true;
-        for wait in waits(&pids).into_iter().filter(|w| matches!(w.limit, Limit::Within(limit) if limit <= SHORT)) {
+        for wait in waits(&pids).into_iter().filter(Wait::is_short) {
             let now = switches(wait.thread);
-            passed &= now > *self.first.entry((wait.thread, wait.place)).or_insert(now);
+            let place = wait.place.clone();
+            if now > *self.first.entry((wait.thread, wait.place)).or_insert(now) {
+                self.loops.insert(place.clone());
+            }
+            passed &= self.loops.contains(&place);
         }
         passed
+    }
+
+    /// Whether no short wait has been seen at all.
+    pub(crate) fn none(&self) -> bool {
+        self.first.is_empty()
     }
 }
 
@@ -66,7 +77,12 @@ pub(crate) fn pulse(pids: &[Pid]) -> Pulse {
     Pulse { threads, asleep }
 }
 
-fn threads_of(pid: Pid) -> Vec<Pid> {
+/// Whether a signal waits for the process or its main thread.
+pub(crate) fn has_pending_signals(pid: Pid) -> bool {
+    status(&format!("/proc/{pid}/status")).is_some_and(|s| (s.sigpnd | s.shdpnd) & !s.sigblk != 0)
+}
+
+pub(super) fn threads_of(pid: Pid) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut tids: Vec<Pid> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
     tids.sort_unstable();
@@ -93,6 +109,13 @@ pub(crate) struct Wait {
     pub(crate) place: String,
     /// How long.
     pub(crate) limit: Limit,
+}
+
+impl Wait {
+    /// Whether it may be a pause within something, or a turn of a loop.
+    pub(crate) fn is_short(&self) -> bool {
+        matches!(self.limit, Limit::Within(limit) if limit <= SHORT)
+    }
 }
 
 /// What every thread of `pids` waits for.

@@ -17,6 +17,7 @@ pub(crate) mod root;
 pub(crate) mod shell;
 pub(crate) mod sys;
 
+use self::root::Refusal;
 use crate::observation::Isolation;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
@@ -49,6 +50,8 @@ pub(crate) struct Request {
     pub directory: PathBuf,
     /// The directory that the daemon says it works in.
     pub documented: PathBuf,
+    /// Directories that the subject needs to write to, shallowest first.
+    pub writable: Vec<PathBuf>,
     /// After this long the sandbox is torn down whatever it is doing.
     pub patience: Duration,
 }
@@ -71,6 +74,9 @@ pub enum SandboxError {
     /// The system does not allow what was asked.
     #[error("the sandbox was refused: {0}; `--isolation none` runs without one, on the machine itself")]
     Refused(String),
+    /// Something that was needed for it ran out or broke.
+    #[error("the sandbox could not be made: {0}")]
+    Failed(String),
     /// It ended without an answer.
     #[error("the sandbox ended without an answer ({0})")]
     Ended(String),
@@ -87,7 +93,7 @@ pub enum SandboxError {
 
 #[derive(Serialize, Deserialize)]
 enum Answer<T> {
-    Refused(String),
+    Refused { why: String, forbidden: bool },
     Done(T),
 }
 
@@ -170,7 +176,8 @@ where
     let Some(bytes) = answer else { return Err(SandboxError::TimedOut(request.patience.as_secs())) };
     match serde_json::from_slice(&bytes) {
         Ok(Answer::Done(value)) => Ok(value),
-        Ok(Answer::Refused(why)) => Err(SandboxError::Refused(why)),
+        Ok(Answer::Refused { why, forbidden: true }) => Err(SandboxError::Refused(why)),
+        Ok(Answer::Refused { why, forbidden: false }) => Err(SandboxError::Failed(why)),
         Err(error) => Err(SandboxError::Ended(match ended {
             Ok(WaitStatus::Exited(_, status)) => format!("status {status}, {error}"),
             Ok(WaitStatus::Signaled(_, signal, _)) => format!("{signal}"),
@@ -237,8 +244,8 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
     }
     let user = match enter_namespaces() {
         Ok(user) => user,
-        Err(why) => {
-            answer(Answer::Refused(why));
+        Err(Refusal { why, forbidden }) => {
+            answer(Answer::Refused { why, forbidden });
             sys::exit_now(0);
         }
     };
@@ -260,7 +267,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
                     sys::set_nice(-20);
                     Answer::Done(act(Inside { root: Some(root), launch_directory, nice, orphaned: None }))
                 }
-                Err(why) => Answer::Refused(why),
+                Err(Refusal { why, forbidden }) => Answer::Refused { why, forbidden },
             });
             sys::exit_now(0);
         }
@@ -273,7 +280,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
             sys::exit_now(0);
         }
         Err(error) => {
-            answer(Answer::Refused(format!("fork: {error}")));
+            answer(Answer::Refused { why: format!("fork: {error}"), forbidden: false });
             sys::exit_now(0);
         }
     }
@@ -299,7 +306,7 @@ fn quiet_streams() {
 }
 
 /// Leaves the machine's namespaces; says whether the result is an ordinary user's.
-fn enter_namespaces() -> Result<bool, String> {
+fn enter_namespaces() -> Result<bool, Refusal> {
     let wanted = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNET
@@ -314,13 +321,13 @@ fn enter_namespaces() -> Result<bool, String> {
             Ok(()) => return Ok(!initial),
             // Root of a container without CAP_SYS_ADMIN may still have user namespaces.
             Err(nix::errno::Errno::EPERM) => {}
-            Err(error) => return Err(format!("unshare: {error}")),
+            Err(error) => return Err(Refusal::new("unshare", &error)),
         }
     }
     unshare(wanted | CloneFlags::CLONE_NEWUSER)
-        .map_err(|error| format!("no user namespaces for uid {uid} (unshare: {error})"))?;
+        .map_err(|error| Refusal::new(format_args!("no user namespaces for uid {uid} (unshare)"), &error))?;
     let write = |name: &str, text: String| {
-        fs::write(format!("/proc/self/{name}"), text).map_err(|e| format!("/proc/self/{name}: {e}"))
+        fs::write(format!("/proc/self/{name}"), text).map_err(|e| Refusal::new(format_args!("/proc/self/{name}"), &e))
     };
     write("setgroups", "deny".to_owned())?;
     write("uid_map", format!("{uid} {uid} 1"))?;
@@ -329,10 +336,10 @@ fn enter_namespaces() -> Result<bool, String> {
 }
 
 /// What is done inside before the scenario begins.
-fn furnish(request: &Request, user: bool) -> Result<root::Root, String> {
+fn furnish(request: &Request, user: bool) -> Result<root::Root, Refusal> {
     let _ = nix::unistd::sethostname("sandbox");
-    let mut missing = network::bring_up().map_err(|error| format!("network: {error}"))?;
-    let mut root = root::enter(user, &request.directory, &request.documented)?;
+    let mut missing = network::bring_up().map_err(|error| Refusal::new("network", &error))?;
+    let mut root = root::enter(user, request)?;
     root.missing.append(&mut missing);
     Ok(root)
 }
@@ -379,6 +386,7 @@ pub fn probe() -> Result<(), SandboxError> {
         isolation: Isolation::Full,
         directory: std::env::current_dir().map_err(|e| SandboxError::System("find the current directory", e))?,
         documented: PathBuf::from("/"),
+        writable: Vec::new(),
         patience: LAST_PATIENCE,
     };
     run(&request, |_| ())

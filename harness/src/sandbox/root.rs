@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 const WRITABLE: u64 = 1 << 30;
 /// Where the launch directory is mounted when the caller's own cannot serve (it is `/`, or the daemon's documented one).
 const SPARE_LAUNCH_DIRECTORY: &str = "/launch-directory";
+/// After which process ids inside begin; init itself is 1.
+const FIRST_PID: &str = "1000";
 /// The directory that `{dir}` stands for.
 pub(crate) const PRIVATE_DIRECTORY: &str = "/daemonspec";
 /// Regular files bound one by one in a directory that could not be overlaid (ordinary users only).
@@ -37,11 +39,48 @@ pub(crate) struct Root {
     pub missing: Vec<String>,
 }
 
-/// An error with what was being done when it came.
-pub(crate) type Result<T> = std::result::Result<T, String>;
+/// What was being done when an error came, and whether it says that this machine does not allow that at all (rather than
+/// that something ran out).
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) why: String,
+    pub(crate) forbidden: bool,
+}
 
-fn at<T>(what: impl std::fmt::Display, result: std::result::Result<T, impl std::fmt::Display>) -> Result<T> {
-    result.map_err(|error| format!("{what}: {error}"))
+pub(crate) type Result<T> = std::result::Result<T, Refusal>;
+
+/// An error that comes from an errno, or from none.
+pub(crate) trait Cause: std::fmt::Display {
+    fn errno(&self) -> Option<i32>;
+}
+
+impl Cause for nix::errno::Errno {
+    fn errno(&self) -> Option<i32> {
+        Some(*self as i32)
+    }
+}
+
+impl Cause for io::Error {
+    fn errno(&self) -> Option<i32> {
+        self.raw_os_error()
+    }
+}
+
+impl Refusal {
+    pub(crate) fn new(what: impl std::fmt::Display, cause: &impl Cause) -> Self {
+        const FORBIDDEN: [i32; 7] =
+            [libc::EPERM, libc::EACCES, libc::ENOSYS, libc::EINVAL, libc::ENODEV, libc::ENOSPC, libc::EUSERS];
+        let forbidden = cause.errno().is_some_and(|errno| FORBIDDEN.contains(&errno));
+        Refusal { why: format!("{what}: {cause}"), forbidden }
+    }
+
+    fn forbidden(why: impl Into<String>) -> Self {
+        Refusal { why: why.into(), forbidden: true }
+    }
+}
+
+fn at<T>(what: impl std::fmt::Display, result: std::result::Result<T, impl Cause>) -> Result<T> {
+    result.map_err(|cause| Refusal::new(what, &cause))
 }
 
 struct Builder {
@@ -55,9 +94,8 @@ struct Builder {
 
 /// Puts the root together and enters it. The caller is alone in a fresh mount namespace.
 ///
-/// `user`: in a user namespace of an ordinary user. `directory`: the caller's; the subject is launched from it.
-/// `documented`: the directory the daemon says it works in, which the launch directory must not be.
-pub(crate) fn enter(user: bool, directory: &Path, documented: &Path) -> Result<Root> {
+/// `user`: in a user namespace of an ordinary user.
+pub(crate) fn enter(user: bool, request: &super::Request) -> Result<Root> {
     at(
         "making mounts private",
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>),
@@ -71,7 +109,8 @@ pub(crate) fn enter(user: bool, directory: &Path, documented: &Path) -> Result<R
         .collect();
 
     let stage = ["/tmp", "/var/tmp", "/run", "/mnt", "/media"].into_iter().map(PathBuf::from).find(|p| p.is_dir());
-    let stage = stage.ok_or("no directory to mount a tmpfs on: none of /tmp, /var/tmp, /run, /mnt is there")?;
+    let stage =
+        stage.ok_or_else(|| Refusal::forbidden("no directory to mount a tmpfs on: none of /tmp, /run, /mnt"))?;
     let mut builder = Builder { stage, user, overlays: 0, missing: Vec::new(), mounts };
     let top = if user { Some(fs::read_dir("/").and_then(Iterator::collect::<io::Result<Vec<_>>>)) } else { None };
     // An ordinary user's directories are overlaid by path, so the one that the stage covers is kept reachable first.
@@ -89,18 +128,19 @@ pub(crate) fn enter(user: bool, directory: &Path, documented: &Path) -> Result<R
     if let Some(top) = top {
         at("binding the new root", bind(&root, &root, false))?;
         builder.assemble_directory(Path::new("/"), &root, at("reading /", top)?, &covered)?;
+        builder.open_up(&request.writable, &root, &covered);
     } else {
         for (info, lower) in &lowers {
             builder.overlay_mount(info, lower, &root)?;
         }
         if !lowers.iter().any(|(info, _)| info.mount_point == Path::new("/")) {
-            return Err("the machine's root file system is of a kind that cannot be overlaid".to_owned());
+            return Err(Refusal::forbidden("the machine's root file system is of a kind that cannot be overlaid"));
         }
     }
     builder.system_directories(&root)?;
     let private = below(&root, Path::new(PRIVATE_DIRECTORY));
     at("making the private directory", fs::create_dir(&private).or_else(exists))?;
-    let launch_directory = builder.launch_directory(&root, directory, documented)?;
+    let launch_directory = builder.launch_directory(&root, &request.directory, &request.documented)?;
 
     // pivot_root(2): new root and old root may be the same place; the old one then lies on top and is let go.
     at("entering the new root", nix::unistd::chdir(&root))?;
@@ -114,7 +154,8 @@ pub(crate) fn enter(user: bool, directory: &Path, documented: &Path) -> Result<R
 fn mounts_below(top: &str) -> Result<Vec<MountInfo>> {
     let bytes = at("/proc/self/mountinfo", fs::read("/proc/self/mountinfo"))?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let MountInfos(all) = at("/proc/self/mountinfo", MountInfos::from_buf_read(text.as_bytes()))?;
+    let MountInfos(all) = MountInfos::from_buf_read(text.as_bytes())
+        .map_err(|error| Refusal::forbidden(format!("/proc/self/mountinfo: {error}")))?;
     let mut kept: Vec<MountInfo> = Vec::new();
     for info in all {
         if info.mount_point.starts_with(top) {
@@ -219,7 +260,7 @@ impl Builder {
         if meta.is_dir() {
             match self.overlay(&source, &info.mount_point, &target) {
                 Ok(()) => return Ok(()),
-                Err(error) if info.mount_point == Path::new("/") => return Err(format!("overlaying /: {error}")),
+                Err(error) if info.mount_point == Path::new("/") => return Err(Refusal::new("overlaying /", &error)),
                 Err(_) => {}
             }
         }
@@ -269,6 +310,24 @@ impl Builder {
         Ok(())
     }
 
+    /// Gives directories overlays of their own: an overlay cannot copy up a directory whose owner the namespace does not
+    /// know, and so nothing could be written anywhere below one.
+    fn open_up(&mut self, directories: &[PathBuf], root: &Path, covered: &OwnedFd) {
+        for directory in directories {
+            let mounts_inside =
+                self.mounts.iter().any(|m| m.mount_point != *directory && m.mount_point.starts_with(directory));
+            let place = below(root, directory);
+            let face = ["/proc", "/sys", "/dev"].iter().any(|face| directory.starts_with(face));
+            if mounts_inside || face || directory == Path::new("/") || !place.is_dir() {
+                continue;
+            }
+            let reach = self.reach(directory, covered);
+            if self.overlay(&reach, directory, &place).is_err() {
+                self.missing.push(format!("a writable {}", directory.display()));
+            }
+        }
+    }
+
     fn directory_of_user(&mut self, source: &Path, reach: &Path, place: &Path, covered: &OwnedFd) -> Result<()> {
         let mounts_inside = self.mounts.iter().any(|m| m.mount_point != *source && m.mount_point.starts_with(source));
         if !mounts_inside && self.overlay(reach, source, place).is_ok() {
@@ -299,6 +358,8 @@ impl Builder {
         let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let proc = root.join("proc");
         at("mounting /proc", mount(Some("proc"), &proc, Some("proc"), quiet, None::<&str>))?;
+        // A small file with a small number in it is not a PID file by chance: ids begin where such numbers are rare.
+        let _ = fs::write(proc.join("sys/kernel/ns_last_pid"), FIRST_PID);
         if !self.user {
             // A root subject may set the sandbox's network knobs, and no others of this kernel.
             let knobs = proc.join("sys");
@@ -309,7 +370,7 @@ impl Builder {
             let _ = bind(Path::new("/dev/null"), &proc.join("sysrq-trigger"), false);
         }
         let sys = root.join("sys");
-        let path = at("/sys", CString::new(sys.as_os_str().as_bytes()))?;
+        let path = CString::new(sys.as_os_str().as_bytes()).map_err(|e| Refusal::forbidden(format!("/sys: {e}")))?;
         let shown = bind(Path::new("/sys"), &sys, true).is_ok() && sys::set_mounts_read_only(&path).is_ok();
         // Before Linux 5.12 mounts are made read-only one by one; the ones below are then left out.
         if !shown {
@@ -361,7 +422,8 @@ impl Builder {
     /// Puts the launch directory on a mount of its own, so that it can be taken away.
     fn launch_directory(&mut self, root: &Path, directory: &Path, documented: &Path) -> Result<PathBuf> {
         let source = below(root, directory);
-        let usable = directory != Path::new("/") && directory != documented && source.is_dir();
+        let face = ["/proc", "/sys", "/dev"].iter().any(|face| directory.starts_with(face));
+        let usable = directory != Path::new("/") && directory != documented && !face && source.is_dir();
         let place = if usable { directory.to_owned() } else { PathBuf::from(SPARE_LAUNCH_DIRECTORY) };
         let target = below(root, &place);
         if !usable {

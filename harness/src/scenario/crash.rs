@@ -17,10 +17,10 @@ pub(super) static SCENARIO: Scenario = Scenario {
         act: |world, _| {
             let command = world.subject.command.clone();
             world.kill_all()?;
-            let planted = world.plant_log_line()?;
+            let planted = world.plant_log();
             world.launch("again", &command, false)?;
             world.look("after")?;
-            world.look_for_log_line("log", planted)?;
+            world.look_for_log("log", planted);
             Ok(Then::Continue)
         },
     }],

@@ -120,6 +120,7 @@ impl Scenario {
         (self.start)(world, known)?;
         for (index, step) in self.steps.iter().enumerate().skip(from) {
             if step.needs_daemon && !world.main_lives() {
+                world.record_end_by_itself();
                 world.unseen(step.name, Unseen::Broken("no daemon was running".to_owned()));
                 continue;
             }

@@ -45,6 +45,8 @@ fn attempt(world: &mut World<'_>, name: &str, command: Result<Vec<OsString>, Uns
         Ok(command) => {
             // It cannot come, so nothing waits for it.
             world.awaits_pidfile = false;
+            // A launcher may itself wait for the PID file for a while before it gives up.
+            world.launch_patience = 2;
             world.launch(name, &command, true)?;
             world.look(name)?;
             // A file or a mount was changed for it.

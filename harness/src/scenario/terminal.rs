@@ -1,7 +1,8 @@
-//! The clean launch: from a shell on a terminal, as a person would do it; then what can happen to that terminal, a reload,
-//! and a stop.
+//! The clean launch: from a shell on a terminal, as a person would do it; then what can happen to that terminal, a stop, and
+//! a reload.
 
 use super::{Scenario, Step, Then};
+use crate::observation::Unseen;
 use nix::sys::signal::Signal;
 
 /// ASCII ETX and FS: what Ctrl-C and Ctrl-\ send (termios(3), VINTR and VQUIT).
@@ -10,14 +11,12 @@ const QUIT_KEY: u8 = 0x1c;
 
 pub(super) static SCENARIO: Scenario = Scenario {
     name: "terminal",
-    about: "started from a shell on a terminal; Ctrl-C, Ctrl-\\, SIGHUP, hang-up, stop",
+    about: "started from a shell on a terminal; Ctrl-C, Ctrl-\\, hang-up, stop, SIGHUP",
     start: |world, known| {
         let command = world.subject.command.clone();
+        // What every check of a clean start looks at is looked at with patience, once.
+        world.is_patient = !known.pauses_have_passed;
         world.launch("start", &command, false)?;
-        world.settle()?;
-        if !known.pauses_have_passed {
-            world.let_pauses_pass()?;
-        }
         world.look("rest")?;
         Ok(())
     },
@@ -30,7 +29,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
                     world.release_launch_directory("release")?;
                 } else {
                     let why = "unmounting the launch directory needs a mount namespace".to_owned();
-                    world.unseen("release", crate::observation::Unseen::Skip(why));
+                    world.unseen("release", Unseen::Skip(why));
                 }
                 Ok(Then::Continue)
             },
@@ -45,30 +44,31 @@ pub(super) static SCENARIO: Scenario = Scenario {
             needs_daemon: true,
             act: |world, _| Ok(Then::if_survived(world.type_at_terminal("quit", QUIT_KEY)?)),
         },
-        // Before the terminal goes away: a daemon that talks to it on a reload is heard.
-        Step {
-            name: "sighup",
-            needs_daemon: true,
-            act: |world, _| Ok(Then::if_survived(world.signal_main("sighup", Signal::SIGHUP)?)),
-        },
         Step { name: "hangup", needs_daemon: true, act: |world, _| Ok(Then::if_survived(world.hang_up("hangup")?)) },
         Step {
             name: "sigterm",
             needs_daemon: true,
             act: |world, _| {
                 world.stop("sigterm", None)?;
-                // Its own stop command wants a daemon that still runs.
-                Ok(Then::if_survived(world.subject.stop.is_none()))
+                Ok(Then::Fresh)
             },
         },
         Step {
             name: "stop",
-            needs_daemon: false,
+            needs_daemon: true,
             act: |world, _| {
-                if let Some(line) = world.subject.stop.clone() {
-                    world.stop("stop", Some(&line))?;
-                }
-                Ok(Then::Continue)
+                let Some(line) = world.subject.stop.clone() else { return Ok(Then::Continue) };
+                world.stop("stop", Some(&line))?;
+                Ok(Then::Fresh)
+            },
+        },
+        // In a life in which nothing else follows: a daemon that is still reloading may lose the next signal.
+        Step {
+            name: "sighup",
+            needs_daemon: true,
+            act: |world, _| {
+                world.signal_main("sighup", Signal::SIGHUP)?;
+                Ok(Then::Fresh)
             },
         },
     ],

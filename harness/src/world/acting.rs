@@ -1,6 +1,7 @@
 //! Acting: starting the subject, and doing things to it.
 
 use super::events::is_readable;
+use super::looking::Stillness;
 use super::terminal::{Login, Sink, Terminal, drain, open_terminal};
 use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Process, Release, Seen, Stop, Text, Treatment};
@@ -56,8 +57,10 @@ impl World<'_> {
             .answer()?
             .ok_or_else(|| Halt::System("the shell could not start in the launch directory".to_owned()))?;
         let launcher_pidfd = system("pidfd_open", sys::pidfd_open(nix::unistd::Pid::from_raw(launcher)))?;
+        // Before the subject runs: root may take the terminal away from its session.
+        let shell_tty_nr = observe::process(shell.as_raw()).map_or(0, |s| s.tty_nr);
         self.order(Order::Go);
-        let deadline = self.deadline();
+        let deadline = self.deadline() + self.subject.timeout * (self.launch_patience - 1);
         // A successful exec closes the pipe; a failed one writes the reason.
         self.await_readable(exec_error.as_fd(), deadline)?;
         let mut errno = [0; 4];
@@ -75,11 +78,10 @@ impl World<'_> {
             _ => Vec::new(),
         };
         let ended = if ended_in_time { self.reap_launcher()? } else { None };
-        let shell = observe::process(shell.as_raw());
         let login = self.logins.last().ok_or_else(|| Halt::System("no shell".to_owned()))?;
         let launch = Launch {
             shell: login.shell,
-            shell_tty_nr: shell.as_ref().map_or(0, |s| s.tty_nr),
+            shell_tty_nr,
             terminal: meta.rdev(),
             launcher,
             directory: Text::new(std::os::unix::ffi::OsStrExt::as_bytes(directory.as_os_str())),
@@ -141,10 +143,9 @@ impl World<'_> {
         Ok(sys::pidfd_open(nix::unistd::Pid::from_raw(pid)).ok())
     }
 
-    /// What became of the main process after something was done to it.
-    fn outcome(&mut self, name: &str, delivered: bool) -> Acted<bool> {
-        let deadline = self.deadline();
-        let at_rest = self.rest(deadline)?;
+    /// What became of the main process after something was done to it, which all was at rest `before`.
+    fn outcome(&mut self, name: &str, delivered: bool, before: &Stillness) -> Acted<bool> {
+        let at_rest = self.come_to_rest_after(before)?;
         let survived = self.main_lives();
         let Some(pid) = self.main.as_ref().map(|main| main.pid) else { return Ok(false) };
         let treatment = Treatment { delivered, at_rest, main: pid, survived, ended: self.exits.get(&pid).copied() };
@@ -154,6 +155,7 @@ impl World<'_> {
 
     /// Types a control character at the terminal; a canary in the foreground proves that its signal arrived there.
     pub(crate) fn type_at_terminal(&mut self, name: &str, key: u8) -> Acted<bool> {
+        let before = self.stillness()?;
         let canary = self.canary()?;
         let typed = self.logins.last().and_then(|l| l.terminal.master.as_ref()).is_some_and(|master| {
             // The subject may have turned keys into signals off, and the echo would look like its own output.
@@ -170,11 +172,12 @@ impl World<'_> {
             Some(canary) if typed => self.await_readable(canary.as_fd(), deadline)?,
             _ => false,
         };
-        self.outcome(name, delivered)
+        self.outcome(name, delivered, &before)
     }
 
     /// Closes the terminal's other end: the line drops, the shell dies of it, and its foreground is hung up.
     pub(crate) fn hang_up(&mut self, name: &str) -> Acted<bool> {
+        let before = self.stillness()?;
         let canary = self.canary()?;
         self.pump()?;
         let Some(login) = self.logins.last_mut() else { return Ok(false) };
@@ -185,14 +188,15 @@ impl World<'_> {
         if let Some(canary) = canary {
             delivered &= self.await_readable(canary.as_fd(), deadline)?;
         }
-        self.outcome(name, delivered)
+        self.outcome(name, delivered, &before)
     }
 
     /// Sends a signal to the main process.
     pub(crate) fn signal_main(&mut self, name: &str, signal: Signal) -> Acted<bool> {
+        let before = self.stillness()?;
         let delivered =
             self.main.as_ref().is_some_and(|main| sys::pidfd_send_signal(&main.pidfd, signal as i32).is_ok());
-        self.outcome(name, delivered)
+        self.outcome(name, delivered, &before)
     }
 
     /// Stops the daemon, by SIGTERM or by its own stop command, and looks at what is left once nothing more can come.
@@ -249,7 +253,7 @@ impl World<'_> {
         self.answer()?;
         let mounts = mounts::at_and_below(&self.inside.launch_directory);
         let ids: Vec<i32> = mounts.iter().map(|(_, id)| *id).collect();
-        let holders = mounts::holders(&self.member_pids(), &ids);
+        let holders = mounts::holders(&self.member_pids(), &ids, &self.inside.launch_directory);
         let unmounted = !mounts.is_empty()
             && mounts.iter().all(|(path, _)| nix::mount::umount2(path, nix::mount::MntFlags::UMOUNT_NOFOLLOW).is_ok());
         self.record(name, Seen::Release(Release { unmounted, holders }));

@@ -3,15 +3,24 @@
 use super::events::is_readable;
 use super::{Acted, MainProcess, World};
 use crate::observation::{FileKind, FileSeen, Look, Pid, Process, Seen, Text};
-use crate::observe::{self, Turns, files};
+use crate::observe::{self, Limit, Pulse, Turns, files};
 use crate::sandbox::sys;
 use crate::subject::Ready;
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Which part of the deadline a subject gets to come to rest that has already used a whole one up.
 const RESTLESS: u32 = 20;
+/// How long pauses are let pass where one follows another, or processes come and go.
+const LONGEST_PAUSES: Duration = Duration::from_secs(3);
+
+/// How the subject's threads slept at one moment.
+pub(super) struct Stillness {
+    pulse: Option<Pulse>,
+    places: BTreeSet<String>,
+}
 
 impl World<'_> {
     /// The subject's processes: all descendants of init but the shells and their canaries.
@@ -60,24 +69,78 @@ impl World<'_> {
             })
     }
 
-    /// Lets every short pause run out once, so that a `sleep(1)` within the start is not taken for its end.
-    pub(crate) fn let_pauses_pass(&mut self) -> Acted {
-        let deadline = self.deadline();
+    /// Whether a process of the last launch may be in the middle of something, asleep as all may be. A PID file that names
+    /// one of them says that the start is done; the clean start is not taken at its word.
+    fn may_not_be_done(&self) -> bool {
+        let new: Vec<Pid> = self.member_pids().into_iter().filter(|pid| !self.known_members.contains(pid)).collect();
+        let named = self.pidfile.as_deref().and_then(files::number_in);
+        !new.is_empty() && (self.is_patient || !named.is_some_and(|pid| new.contains(&pid)))
+    }
+
+    /// Lets every short pause run out once, so that a `sleep(1)` within the start is not taken for its end, and a child that
+    /// has ended is reaped when its parent's turn comes.
+    fn let_pauses_pass(&mut self) -> Acted {
+        let deadline = self.deadline().min(Instant::now() + LONGEST_PAUSES);
         let mut turns = Turns::default();
         self.await_that(deadline, |world| {
             let at_rest = world.rest(deadline)?;
-            Ok(!at_rest || world.pulse.as_ref().is_none_or(|pulse| turns.have_passed(pulse)))
+            let Some(pulse) = world.pulse.as_ref().filter(|_| at_rest) else { return Ok(true) };
+            let members = world.member_pids();
+            let passed = turns.have_passed(pulse);
+            Ok(passed && (turns.none() || !observe::processes(&members).iter().any(Process::is_zombie)))
         })?;
         Ok(())
+    }
+
+    /// How all is at rest now, to be compared with later.
+    pub(super) fn stillness(&mut self) -> Acted<Stillness> {
+        let deadline = self.deadline();
+        self.rest(deadline)?;
+        let places = observe::waits(&self.member_pids()).into_iter().map(|w| w.place).collect();
+        Ok(Stillness { pulse: self.pulse.clone(), places })
+    }
+
+    /// Waits until the subject has done all that something done to it brings about; says whether that was before the
+    /// deadline.
+    ///
+    /// Where no thread ran, nothing reached it. Else its main loop may find a flag that a handler has set when its wait
+    /// runs out, so every short wait gets its turn; and while a thread sleeps where none slept before, it may be on its way
+    /// out, and a longer wait is waited for too.
+    pub(super) fn come_to_rest_after(&mut self, before: &Stillness) -> Acted<bool> {
+        let deadline = self.deadline();
+        let mut turns = Turns::default();
+        let mut at_rest = false;
+        self.await_that(deadline, |world| {
+            at_rest = world.rest(deadline)?;
+            if !at_rest {
+                // A busy daemon never rests; that no signal waits for it any more says as much.
+                at_rest = world.main.as_ref().is_some_and(|main| !observe::has_pending_signals(main.pid));
+                return Ok(true);
+            }
+            let Some(pulse) = world.pulse.as_ref().filter(|_| world.main_lives()) else { return Ok(true) };
+            if before.pulse.as_ref() == Some(pulse) {
+                return Ok(true);
+            }
+            let waits = observe::waits(&world.member_pids());
+            let elsewhere = waits.iter().any(|wait| !before.places.contains(&wait.place));
+            let long = waits.iter().any(|wait| !wait.is_short() && wait.limit != Limit::None);
+            Ok(turns.have_passed(pulse) && !(elsewhere && long))
+        })?;
+        Ok(at_rest)
     }
 
     /// Looks around once the start has settled, and remembers which process is the daemon.
     pub(crate) fn look(&mut self, name: &str) -> Acted<Look> {
         let at_rest = self.settle()?;
+        if self.may_not_be_done() {
+            self.let_pauses_pass()?;
+        }
+        self.catch_up_with_errors();
         let members = observe::processes(&self.member_pids());
         let alive: Vec<Pid> = members.iter().filter(|p| !p.is_zombie()).map(|p| p.pid).collect();
         if self.pidfile.is_none() {
-            self.discover_pidfile(&alive);
+            let top = observe::main_of(&members, None, self.init).map(|(pid, _)| pid);
+            self.discover_pidfile(&alive, top);
         }
         let pidfile = self.pidfile.as_deref().map(files::seen);
         let main = observe::main_of(&members, pidfile.as_ref().and_then(FileSeen::number), self.init);
@@ -88,14 +151,27 @@ impl World<'_> {
         }
         let log = self.log.as_deref().map(files::seen);
         let look = Look { at_rest, members, main, pidfile, log };
+        self.known_members = look.members.iter().map(|p| p.pid).collect();
         self.record(name, Seen::Look(Box::new(look.clone())));
         Ok(look)
     }
 
+    /// Adds to the last launch what was said on its standard error since the launcher has ended.
+    fn catch_up_with_errors(&mut self) {
+        let errors = self.logins.last().and_then(|login| login.errors.as_ref()).map(|(_, sink)| sink.output());
+        let last = self.seen.iter_mut().rev().find_map(|(_, seen)| match seen {
+            Seen::Launch(launch) => Some(launch),
+            _ => None,
+        });
+        if let (Some(launch), Some(errors)) = (last, errors) {
+            launch.errors = Some(errors);
+        }
+    }
+
     /// Looks for a PID file among all that was written, and says of earlier launches what it held when they ended.
-    fn discover_pidfile(&mut self, survivors: &[Pid]) {
+    fn discover_pidfile(&mut self, survivors: &[Pid], top: Option<Pid>) {
         let Some(root) = &self.inside.root else { return };
-        let Some(path) = files::discover(&files::that_hold_a_pid(root.written.as_fd()), survivors) else { return };
+        let Some(path) = files::discover(&files::that_hold_a_pid(root.written.as_fd()), survivors, top) else { return };
         for (_, seen) in &mut self.seen {
             if let Seen::Launch(launch) = seen {
                 let shown = Text::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));

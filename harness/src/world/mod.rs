@@ -11,14 +11,14 @@ mod terminal;
 
 pub(crate) use planting::plant;
 
-use crate::observation::{Exit, Pid, Seen, Text, Unseen};
+use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Text, Treatment, Unseen};
 use crate::observe::{self, Pulse};
 use crate::sandbox::{self, Inside};
 use crate::subject::Subject;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -77,6 +77,12 @@ pub(crate) struct World<'a> {
     residue: Vec<PathBuf>,
     /// Whether a start is not at its end before the PID file names a live process.
     pub awaits_pidfile: bool,
+    /// Whether the start's own word (a PID file, readiness) that it is done is not enough.
+    pub is_patient: bool,
+    /// The members as of the last look.
+    known_members: BTreeSet<Pid>,
+    /// How many deadlines a launcher gets to end.
+    pub launch_patience: u32,
     /// Whether the last launcher was still running at its deadline.
     pub launcher_hangs: bool,
     /// The last reading of its threads.
@@ -116,6 +122,9 @@ impl<'a> World<'a> {
             seen: Vec::new(),
             residue: Vec::new(),
             awaits_pidfile: true,
+            is_patient: false,
+            known_members: BTreeSet::new(),
+            launch_patience: 1,
             launcher_hangs: false,
             pulse: None,
             counted: Instant::now(),
@@ -175,6 +184,15 @@ impl<'a> World<'a> {
     /// Whether the sandbox has a file system of its own, in which mounts may be changed.
     pub(crate) fn is_isolated(&self) -> bool {
         self.inside.root.is_some()
+    }
+
+    /// Records that the daemon is gone although nothing had been done to it, if it once was there.
+    pub(crate) fn record_end_by_itself(&mut self) {
+        if let Some(pid) = self.main.take().map(|main| main.pid) {
+            let ended = self.exits.get(&pid).copied();
+            let treatment = Treatment { delivered: true, at_rest: true, main: pid, survived: false, ended };
+            self.record(BY_ITSELF, Seen::Treatment(treatment));
+        }
     }
 
     fn deadline(&self) -> Instant {

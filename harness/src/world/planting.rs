@@ -6,47 +6,52 @@ use crate::sandbox::sys;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::ForkResult;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What is planted in a log to see whether it is kept.
 const LOG_LINE: &[u8] = b"written before the restart\n";
+const LOG_LINES: usize = 1000;
+
+/// What the log holds before a restart.
+fn planted_log() -> Vec<u8> {
+    LOG_LINE.repeat(LOG_LINES)
+}
 
 impl World<'_> {
-    /// Adds a line to the log while no daemon runs, and remembers where.
-    pub(crate) fn plant_log_line(&mut self) -> Acted<Result<(PathBuf, u64), Unseen>> {
-        use std::io::Write;
+    /// Fills the log with lines while no daemon runs: longer than what a start may write over its beginning.
+    pub(crate) fn plant_log(&mut self) -> Result<PathBuf, Unseen> {
         let Some(path) = self.log.clone() else {
-            return Ok(Err(Unseen::Skip("no log was declared, and descriptors 1 and 2 are no file".to_owned())));
+            return Err(Unseen::Skip("no log was declared, and descriptors 1 and 2 are no file".to_owned()));
         };
-        let planted = fs::OpenOptions::new().append(true).open(&path).and_then(|mut file| {
-            let at = file.metadata()?.len();
-            file.write_all(LOG_LINE).map(|()| at)
-        });
-        Ok(planted
-            .map(|at| (path.clone(), at))
-            .map_err(|error| Unseen::Broken(format!("cannot write to {}: {error}", path.display()))))
+        if !path.exists() {
+            return Err(Unseen::Skip(format!("{} was never written", path.display())));
+        }
+        // In place: owner, mode and inode stay.
+        match fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(&path)
+            .and_then(|mut log| log.write_all(&planted_log()))
+        {
+            Ok(()) => Ok(path),
+            Err(error) => Err(Unseen::Broken(format!("cannot write to {}: {error}", path.display()))),
+        }
     }
 
-    /// Looks whether that line is still where it was.
-    pub(crate) fn look_for_log_line(&mut self, name: &str, planted: Result<(PathBuf, u64), Unseen>) -> Acted {
-        use std::io::{Seek, SeekFrom};
-        let (path, at) = match planted {
-            Ok(planted) => planted,
-            Err(why) => {
-                self.unseen(name, why);
-                return Ok(());
+    /// Looks whether the lines are still where they were.
+    pub(crate) fn look_for_log(&mut self, name: &str, planted: Result<PathBuf, Unseen>) {
+        match planted {
+            Ok(path) => {
+                let expected = planted_log();
+                let mut bytes = vec![0; expected.len()];
+                let read = fs::File::open(&path).and_then(|mut log| log.read_exact(&mut bytes));
+                let kept = read.is_ok() && bytes == expected;
+                let path = Text::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+                self.record(name, Seen::Kept(Kept { line: Text::new(LOG_LINE), path, kept }));
             }
-        };
-        let mut bytes = vec![0; LOG_LINE.len()];
-        let read = fs::File::open(&path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(at))?;
-            file.read_exact(&mut bytes)
-        });
-        let kept = read.is_ok() && bytes == LOG_LINE;
-        let path = Text::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
-        self.record(name, Seen::Kept(Kept { line: Text::new(LOG_LINE), path, kept }));
-        Ok(())
+            Err(why) => self.unseen(name, why),
+        }
     }
 
     /// A process id that was a process's and is no longer.
