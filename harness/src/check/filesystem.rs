@@ -42,7 +42,9 @@ fn launch_directory_released(case: &Case<'_>) -> Judgement {
         [&look.pidfile, &look.log].into_iter().flatten().any(|f| directory_of(&f.path) == directory_of(path))
     };
     let chosen = |path: &Text| case.record.named.contains(path) || beside(path);
-    let by_itself = |h: &&Holder| h.by != Hold::Program && !(h.by == Hold::File && chosen(&h.path));
+    let launcher = case.clean_launch()?.launcher;
+    let by_itself =
+        |h: &&Holder| h.pid != launcher && h.by != Hold::Program && !(h.by == Hold::File && chosen(&h.path));
     if release.holders.is_empty() {
         return broken("it could not be unmounted, and what holds it was not found");
     }

@@ -201,7 +201,8 @@ fn failure_explained(case: &Case<'_>) -> Judgement {
 fn no_leftover_processes(case: &Case<'_>) -> Judgement {
     let main = case.daemon()?;
     let look = case.clean_look()?;
-    let zombies: Vec<&Process> = look.members.iter().filter(|p| p.is_zombie()).collect();
+    let launcher = case.clean_launch()?.launcher;
+    let zombies: Vec<&Process> = look.members.iter().filter(|p| p.is_zombie() && p.ppid != launcher).collect();
     if !zombies.is_empty() {
         return fail("no zombie at rest", named(&zombies), states(zombies.iter().copied()));
     }

@@ -363,7 +363,9 @@ mod common {
         /// Every process of the daemon's, the main one first.
         pub(super) fn members(&self) -> Result<Vec<&'a Process>, Unseen> {
             let main = self.daemon()?;
-            let others = self.clean_look()?.alive().filter(|p| p.pid != main.pid);
+            // A launcher that does not end is launcher-exits' matter; what it still holds is no flaw of the daemon's.
+            let launcher = self.clean_launch()?.launcher;
+            let others = self.clean_look()?.alive().filter(|p| p.pid != main.pid && p.pid != launcher);
             Ok(std::iter::once(main).chain(others).collect())
         }
     }

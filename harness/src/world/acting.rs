@@ -1,7 +1,7 @@
 //! Acting: starting the subject, and doing things to it.
 
 use super::events::is_readable;
-use super::looking::Stillness;
+use super::looking::{Stillness, Treated};
 use super::terminal::{Login, Sink, Terminal, drain, open_terminal};
 use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Process, Release, Seen, Stop, Text, Treatment};
@@ -46,6 +46,7 @@ impl World<'_> {
         drop(wires);
         let terminal = Terminal {
             master: Some(master),
+            device: meta.rdev(),
             before: Sink::default(),
             after: Sink::default(),
             marked: false,
@@ -155,7 +156,7 @@ impl World<'_> {
 
     /// Types a control character at the terminal; a canary in the foreground proves that its signal arrived there.
     pub(crate) fn type_at_terminal(&mut self, name: &str, key: u8) -> Acted<bool> {
-        let before = self.stillness()?;
+        let before = self.stillness(Treated::Terminal)?;
         let canary = self.canary()?;
         let typed = self.logins.last().and_then(|l| l.terminal.master.as_ref()).is_some_and(|master| {
             // The subject may have turned keys into signals off, and the echo would look like its own output.
@@ -177,7 +178,7 @@ impl World<'_> {
 
     /// Closes the terminal's other end: the line drops, the shell dies of it, and its foreground is hung up.
     pub(crate) fn hang_up(&mut self, name: &str) -> Acted<bool> {
-        let before = self.stillness()?;
+        let before = self.stillness(Treated::Terminal)?;
         let canary = self.canary()?;
         self.pump()?;
         let Some(login) = self.logins.last_mut() else { return Ok(false) };
@@ -193,7 +194,7 @@ impl World<'_> {
 
     /// Sends a signal to the main process.
     pub(crate) fn signal_main(&mut self, name: &str, signal: Signal) -> Acted<bool> {
-        let before = self.stillness()?;
+        let before = self.stillness(Treated::Daemon)?;
         let delivered =
             self.main.as_ref().is_some_and(|main| sys::pidfd_send_signal(&main.pidfd, signal as i32).is_ok());
         self.outcome(name, delivered, &before)

@@ -2,7 +2,7 @@
 
 use super::events::is_readable;
 use super::{Acted, MainProcess, World};
-use crate::observation::{FileKind, FileSeen, Look, Pid, Process, Seen, Text};
+use crate::observation::{Descriptor, FileKind, FileSeen, Look, Pid, Process, Seen, Text};
 use crate::observe::{self, Limit, Pulse, Turns, files};
 use crate::sandbox::sys;
 use crate::subject::Ready;
@@ -16,10 +16,19 @@ const RESTLESS: u32 = 20;
 /// How long pauses are let pass where one follows another, or processes come and go.
 const LONGEST_PAUSES: Duration = Duration::from_secs(3);
 
+/// What something is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Treated {
+    Terminal,
+    Daemon,
+}
+
 /// How the subject's threads slept at one moment.
 pub(super) struct Stillness {
     pulse: Option<Pulse>,
     places: BTreeSet<String>,
+    /// Whether nothing that is done to the terminal can reach it: no process is in its session or has it open.
+    is_out_of_reach: bool,
 }
 
 impl World<'_> {
@@ -93,11 +102,19 @@ impl World<'_> {
     }
 
     /// How all is at rest now, to be compared with later.
-    pub(super) fn stillness(&mut self) -> Acted<Stillness> {
+    pub(super) fn stillness(&mut self, of: Treated) -> Acted<Stillness> {
         let deadline = self.deadline();
         self.rest(deadline)?;
         let places = observe::waits(&self.member_pids()).into_iter().map(|w| w.place).collect();
-        Ok(Stillness { pulse: self.pulse.clone(), places })
+        let shell = self.logins.last().map_or(0, |login| login.shell);
+        let terminal = self.logins.last().map_or(0, |login| login.terminal.device);
+        let near = |p: &Process| {
+            let holds =
+                |d: &Descriptor| d.kind == FileKind::Terminal && (d.rdev == terminal || d.rdev == libc::makedev(5, 0));
+            p.session == shell || p.descriptors.as_ref().is_none_or(|descriptors| descriptors.iter().any(holds))
+        };
+        let is_out_of_reach = of == Treated::Terminal && !observe::processes(&self.member_pids()).iter().any(near);
+        Ok(Stillness { pulse: self.pulse.clone(), places, is_out_of_reach })
     }
 
     /// Waits until the subject has done all that something done to it brings about; says whether that was before the
@@ -107,7 +124,7 @@ impl World<'_> {
     /// runs out, so every short wait gets its turn; and while a thread sleeps where none slept before, it may be on its way
     /// out, and a longer wait is waited for too.
     pub(super) fn come_to_rest_after(&mut self, before: &Stillness) -> Acted<bool> {
-        let deadline = self.deadline();
+        let (began, deadline) = (Instant::now(), self.deadline());
         let mut turns = Turns::default();
         let mut at_rest = false;
         self.await_that(deadline, |world| {
@@ -118,13 +135,20 @@ impl World<'_> {
                 return Ok(true);
             }
             let Some(pulse) = world.pulse.as_ref().filter(|_| world.main_lives()) else { return Ok(true) };
-            if before.pulse.as_ref() == Some(pulse) {
+            if before.is_out_of_reach || before.pulse.as_ref() == Some(pulse) {
                 return Ok(true);
             }
             let waits = observe::waits(&world.member_pids());
             let elsewhere = waits.iter().any(|wait| !before.places.contains(&wait.place));
-            let long = waits.iter().any(|wait| !wait.is_short() && wait.limit != Limit::None);
-            Ok(turns.have_passed(pulse) && !(elsewhere && long))
+            let left = deadline.saturating_duration_since(Instant::now());
+            let long = waits.iter().any(|wait| match wait.limit {
+                Limit::Within(limit) => !wait.is_short() && limit <= left,
+                Limit::Unknown => true,
+                Limit::None => false,
+            });
+            // Where processes come and go there are always new places.
+            let passed = turns.have_passed(pulse) || began.elapsed() >= LONGEST_PAUSES;
+            Ok(passed && !(elsewhere && long))
         })?;
         Ok(at_rest)
     }

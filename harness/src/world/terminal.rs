@@ -34,6 +34,8 @@ impl Sink {
 /// A terminal as its other end sees it: what came before the shell's mark, and what came after.
 pub(super) struct Terminal {
     pub(super) master: Option<PtyMaster>,
+    /// The device number of its slave side.
+    pub(super) device: u64,
     pub(super) before: Sink,
     pub(super) after: Sink,
     pub(super) marked: bool,
