@@ -58,6 +58,8 @@ pub struct Known {
     pub pidfile: Option<FileFound>,
     /// A declared PID file that named no live process even at the deadline: nobody waits for it again.
     pub pidfile_names_nobody: bool,
+    /// It did not come to rest within its deadline.
+    pub restless: bool,
     /// A first life was watched until its start had no more pauses; the look that counts is that one's.
     pub pauses_have_passed: bool,
 }
@@ -70,6 +72,7 @@ impl Known {
         let named = look.pidfile.as_ref().and_then(FileSeen::number);
         Known {
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
+            restless: !look.at_rest,
             pauses_have_passed: true,
             pidfile_names_nobody: look.pidfile.is_some() && !look.alive().any(|p| Some(p.pid) == named),
         }
@@ -117,6 +120,7 @@ impl Scenario {
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
         world.awaits_pidfile = !known.pidfile_names_nobody;
+        world.restless = known.restless;
         (self.start)(world, known)?;
         for (index, step) in self.steps.iter().enumerate().skip(from) {
             if step.needs_daemon && !world.main_lives() {

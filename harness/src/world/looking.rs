@@ -46,9 +46,11 @@ impl World<'_> {
         let deadline =
             if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
         let rests = self.await_that(deadline, |world| {
-            let now = observe::pulse(&world.member_pids());
-            let rests = world.pulse.as_ref().is_some_and(|earlier| now.proves_rest(earlier));
-            world.pulse = Some(now);
+            // Close together, so that a daemon that wakes up every millisecond is caught between two turns.
+            let first = observe::pulse(&world.member_pids());
+            let second = observe::pulse(&world.member_pids());
+            let rests = second.proves_rest(&first);
+            world.pulse = Some(second);
             Ok(rests)
         })?;
         self.restless |= !rests;

@@ -90,7 +90,7 @@ pub(crate) struct World<'a> {
     /// When its processes were last counted.
     counted: Instant,
     /// Whether the subject once did not come to rest in time; it is not given as long again.
-    restless: bool,
+    pub restless: bool,
 }
 
 impl<'a> World<'a> {
