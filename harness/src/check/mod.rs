@@ -378,12 +378,15 @@ mod common {
     }
 
     impl Launch {
-        /// Whether standard error got a line that the `clean` start did not show.
+        /// Whether standard error got a line that the `clean` start did not show; digits (dates, process ids) aside.
         pub(super) fn explains(&self, clean: &Launch) -> bool {
-            let lines = |text: &str| text.replace("\\r", "").split("\\n").map(str::to_owned).collect::<Vec<_>>();
+            let lines = |text: &str| -> Vec<String> {
+                let plain = text.replace("\\r", "");
+                plain.split("\\n").map(|line| line.chars().filter(|c| !c.is_ascii_digit()).collect()).collect()
+            };
             let usual = lines(clean.output.text.as_str());
             let said = self.errors.as_ref().map(|errors| lines(errors.text.as_str())).unwrap_or_default();
-            said.iter().any(|line| !line.is_empty() && !usual.contains(line))
+            said.iter().any(|line| !line.trim().is_empty() && !usual.contains(line))
         }
 
         /// Whether a descriptor leads to the terminal of this launch; /dev/tty stands for the controlling terminal, and
