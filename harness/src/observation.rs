@@ -196,6 +196,22 @@ impl Process {
         matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 
+    /// Whether `ancestor` is above it, as far as `all` tells who begot whom.
+    pub fn descends_from(&self, ancestor: Pid, all: &[&Process]) -> bool {
+        let mut at = self.ppid;
+        // No further than there are processes: what a recording says may go round in a circle.
+        for _ in 0..all.len() {
+            if at == ancestor {
+                return true;
+            }
+            match all.iter().find(|p| p.pid == at) {
+                Some(parent) => at = parent.ppid,
+                None => return false,
+            }
+        }
+        false
+    }
+
     /// Its descriptor `fd`, if that is open.
     pub fn descriptor(&self, fd: i32) -> Option<&Descriptor> {
         self.descriptors.as_ref()?.iter().find(|d| d.fd == fd)

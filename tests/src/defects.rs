@@ -22,8 +22,10 @@ const fn defect(name: &'static str, target: &'static str, flaw: &'static str) ->
 pub const DEFECTS: &[Defect] = &[
     defect("launcher-stays", "launcher-exits", "the launcher waits for ever once the daemon is up"),
     defect("dies-when-ready", "daemon-stays-up", "the daemon ends, without a word, as soon as the launcher was told that all is well; its PID file stays"),
+    defect("ends-soon", "daemon-stays-up", "the daemon ends 300 ms after the launcher was told that all is well"),
     defect("intermediate-stays", "left-its-launcher", "the first child stays, and waits for the daemon"),
     defect("exit-0-on-failure", "launcher-status", "a start that failed is explained, and ends with status 0"),
+    defect("reports-early", "launcher-status", "the launcher is told that all is well, 200 ms before anything is tried"),
     defect("silent-failure", "failure-explained", "a start that failed ends with status 1, and says nothing"),
     defect("zombie-child", "no-leftover-processes", "a child ends at once, and is never reaped"),
     defect("ignores-sigterm", "sigterm-stops", "told to stop, it goes on"),
@@ -39,11 +41,13 @@ pub const DEFECTS: &[Defect] = &[
     defect("talks-to-terminal", "terminal-silent", "on SIGHUP it writes a line to the terminal that it was started from"),
     defect("no-chdir", "cwd-root", "it stays in the directory it was started in"),
     defect("holds-launch-directory", "launch-directory-released", "a descriptor of the directory it was started in stays open"),
+    defect("maps-launch-directory", "launch-directory-released", "a file of the directory it was started in stays mapped"),
     defect("keeps-stdin", "stdin-redirected", "descriptor 0 stays what it was"),
     defect("keeps-stdout", "stdout-redirected", "descriptor 1 stays what it was"),
     defect("keeps-stderr", "stderr-redirected", "descriptor 2 stays what it was"),
     defect("closes-stdin", "stdio-open", "descriptor 0 is closed"),
     defect("dies-of-sighup", "survives-sighup", "SIGHUP has its default disposition"),
+    defect("dies-after-reload", "survives-sighup", "300 ms after SIGHUP it ends"),
     defect("late-pidfile", "pidfile-present-at-exit", "the PID file is empty until the launcher has ended and been reaped"),
     defect("wrong-pid", "pidfile-names-main-process", "the PID file names the launcher"),
     defect("no-newline", "pidfile-format", "the PID file's number has no newline"),
@@ -52,6 +56,7 @@ pub const DEFECTS: &[Defect] = &[
     defect("no-lock", "second-instance-refused", "the PID file is opened and closed once more, and with that its lock is lost"),
     defect("refuses-silently", "second-instance-reported", "a start that finds another instance running says nothing, and ends with status 0"),
     defect("refuses-stale", "stale-pidfile", "a PID file that exists is taken for an instance that runs"),
+    defect("overwrites-log", "log-appended", "each start writes over the beginning of the log"),
     defect("truncates-log", "log-appended", "the log begins anew at each start"),
 ];
 

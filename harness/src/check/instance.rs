@@ -32,22 +32,9 @@ fn added(seen: &Observation) -> Result<Vec<&Process>, Unseen> {
     let known = |p: &&Process| !before.members.iter().any(|b| b.pid == p.pid);
     // A pool of workers grows and shrinks under the first instance: what descends from that is its own.
     let after = seen.look("after")?;
-    let own = |p: &&Process| !descends(after.members.as_slice(), p, first);
+    let members: Vec<&Process> = after.members.iter().collect();
+    let own = |p: &&Process| !p.descends_from(first, &members);
     Ok(after.alive().filter(known).filter(own).collect())
-}
-
-fn descends(all: &[Process], process: &Process, ancestor: i32) -> bool {
-    let mut at = process.ppid;
-    for _ in 0..all.len() {
-        if at == ancestor {
-            return true;
-        }
-        match all.iter().find(|p| p.pid == at) {
-            Some(parent) => at = parent.ppid,
-            None => return false,
-        }
-    }
-    false
 }
 
 fn first_lives(seen: &Observation) -> Result<bool, Unseen> {

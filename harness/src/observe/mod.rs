@@ -179,27 +179,13 @@ pub(crate) fn main_of(members: &[Process], named: Option<Pid>, init: Pid) -> Opt
     if let [only] = alive.as_slice() {
         return Some((only.pid, MainBy::OnlySurvivor));
     }
-    let descendants_of = |top: Pid| alive.iter().filter(|p| has_ancestor(&alive, p, top)).count();
+    let descendants_of = |top: Pid| alive.iter().filter(|p| p.descends_from(top, &alive)).count();
     alive
         .iter()
         .filter(|p| p.ppid == init)
         .max_by_key(|p| (descendants_of(p.pid), std::cmp::Reverse(p.pid)))
         .or_else(|| alive.iter().max_by_key(|p| (descendants_of(p.pid), std::cmp::Reverse(p.pid))))
         .map(|p| (p.pid, MainBy::Ancestor))
-}
-
-fn has_ancestor(all: &[&Process], process: &Process, ancestor: Pid) -> bool {
-    let mut at = process.ppid;
-    for _ in 0..all.len() {
-        if at == ancestor {
-            return true;
-        }
-        match all.iter().find(|p| p.pid == at) {
-            Some(parent) => at = parent.ppid,
-            None => return false,
-        }
-    }
-    false
 }
 
 #[cfg(test)]

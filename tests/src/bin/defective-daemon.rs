@@ -131,6 +131,14 @@ impl Defective {
                 return 1;
             }
         };
+        if self.has("reports-early") {
+            let told = report.ready();
+            thread::sleep(Duration::from_millis(200));
+            return match self.become_daemon(options, account, start) {
+                Ok(daemon) if told.is_ok() => self.live(daemon, start),
+                _ => 1,
+            };
+        }
         match self.become_daemon(options, account, start) {
             Err(Failure::AlreadyRunning { .. }) if self.has("refuses-silently") => i32::from(report.ready().is_err()),
             Err(failure) => {
@@ -191,6 +199,9 @@ impl Defective {
         if self.has("holds-launch-directory") {
             keep(File::open(".").map(OwnedFd::from));
         }
+        if self.has("maps-launch-directory") {
+            map_a_file_here();
+        }
         if !self.has("no-chdir") {
             change_to_root()?; // 11
         }
@@ -250,6 +261,10 @@ impl Defective {
         if self.has("truncates-log") {
             let _ = truncate(&options.log_file, 0);
         }
+        if self.has("overwrites-log") {
+            let log = fs::OpenOptions::new().write(true).open(&options.log_file);
+            let _ = log.and_then(|mut log| std::io::Write::write_all(&mut log, b"started\n"));
+        }
         let log = Log::open(&options.log_file)?;
         if let Some(stdout) = kept_output {
             let _ = dup2_stdout(stdout);
@@ -290,6 +305,10 @@ impl Defective {
             // SAFETY: ends the process.
             unsafe { libc::_exit(0) };
         }
+        if self.has("ends-soon") {
+            thread::sleep(Duration::from_millis(300));
+            return 0;
+        }
         if self.has("late-pidfile") {
             while kill(start.launcher, None) != Err(Errno::ESRCH) {
                 thread::sleep(Duration::from_millis(1));
@@ -300,6 +319,10 @@ impl Defective {
             match daemon.signals.next() {
                 Event::Stop if self.has("ignores-sigterm") => {}
                 Event::Stop => break,
+                Event::Reload if self.has("dies-after-reload") => {
+                    thread::sleep(Duration::from_millis(300));
+                    break;
+                }
                 Event::Reload => {
                     self.reopen(&daemon.log);
                     if self.has("talks-to-terminal") {
@@ -366,6 +389,16 @@ fn duplicate(descriptor: &impl AsFd) -> OwnedFd {
         // SAFETY: it is new, and nobody else's.
         Ok(number) => unsafe { OwnedFd::from_raw_fd(number) },
         Err(errno) => exit(complain(&format!("cannot duplicate a descriptor: {}", errno.desc()), 1)),
+    }
+}
+
+/// Maps the first file of the current directory, and closes it.
+fn map_a_file_here() {
+    let mut files = fs::read_dir(".").into_iter().flatten().flatten().filter(|e| e.path().is_file());
+    if let Some(Ok(file)) = files.next().map(|entry| File::open(entry.path())) {
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&file);
+        // SAFETY: a new private mapping, which nothing reads.
+        unsafe { libc::mmap(std::ptr::null_mut(), 1, libc::PROT_READ, libc::MAP_PRIVATE, descriptor, 0) };
     }
 }
 
