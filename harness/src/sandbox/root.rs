@@ -127,7 +127,7 @@ pub(crate) fn enter(user: bool, request: &super::Request) -> Result<Root> {
     }
     if let Some(top) = top {
         at("binding the new root", bind(&root, &root, false))?;
-        builder.assemble_directory(Path::new("/"), &root, at("reading /", top)?, &covered)?;
+        builder.assemble_directory(&root, at("reading /", top)?, &covered)?;
         builder.open_up(&request.writable, &root, &covered);
     } else {
         for (info, lower) in &lowers {
@@ -272,13 +272,7 @@ impl Builder {
     }
 
     /// A directory that has mounts below it, made afresh from its entries (ordinary users).
-    fn assemble_directory(
-        &mut self,
-        path: &Path,
-        target: &Path,
-        entries: Vec<fs::DirEntry>,
-        covered: &OwnedFd,
-    ) -> Result<()> {
+    fn assemble_directory(&mut self, target: &Path, entries: Vec<fs::DirEntry>, covered: &OwnedFd) -> Result<()> {
         let mut files = 0;
         for entry in entries {
             let (source, place) = (entry.path(), target.join(entry.file_name()));
@@ -306,7 +300,6 @@ impl Builder {
                 self.directory_of_user(&source, &reach, &place, covered)?;
             }
         }
-        let _ = path;
         Ok(())
     }
 
@@ -334,7 +327,7 @@ impl Builder {
             return Ok(());
         }
         match fs::read_dir(reach).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-            Ok(entries) if mounts_inside => self.assemble_directory(source, place, entries, covered),
+            Ok(entries) if mounts_inside => self.assemble_directory(place, entries, covered),
             _ => {
                 self.missing.push(source.display().to_string());
                 Ok(())

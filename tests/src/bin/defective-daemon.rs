@@ -133,6 +133,7 @@ impl Defective {
         };
         if self.has("reports-early") {
             let told = report.ready();
+            // The defect is the delay: what follows comes after the launcher has ended.
             thread::sleep(Duration::from_millis(200));
             return match self.become_daemon(options, account, start) {
                 Ok(daemon) if told.is_ok() => self.live(daemon, start),
@@ -306,11 +307,13 @@ impl Defective {
             unsafe { libc::_exit(0) };
         }
         if self.has("ends-soon") {
+            // The defect: up and asleep, as a good daemon is, and then gone.
             thread::sleep(Duration::from_millis(300));
             return 0;
         }
         if self.has("late-pidfile") {
             while kill(start.launcher, None) != Err(Errno::ESRCH) {
+                // That somebody else's child has been reaped is no event; it is asked again and again.
                 thread::sleep(Duration::from_millis(1));
             }
             let _ = daemon.pid_file.write(&format!("{}\n", getpid()));
@@ -320,6 +323,7 @@ impl Defective {
                 Event::Stop if self.has("ignores-sigterm") => {}
                 Event::Stop => break,
                 Event::Reload if self.has("dies-after-reload") => {
+                    // The defect: it takes the signal, goes back to sleep, and ends later.
                     thread::sleep(Duration::from_millis(300));
                     break;
                 }
