@@ -50,8 +50,8 @@ pub struct Check {
     /// The daemon's command, as a shell would start it (after `--`)
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-    /// What kind of daemon it means to be: sysv, article, pep3143 [default: sysv]
-    #[arg(long, value_name = "NAME", value_parser = profile)]
+    /// What kind of daemon it means to be: sysv, article, pep3143, foreground, container [default: sysv]
+    #[arg(long, value_name = "NAME")]
     pub profile: Option<Profile>,
     /// The PID file it must write [default: discovered]
     #[arg(long, value_name = "PATH")]
@@ -113,7 +113,7 @@ pub struct Check {
 #[derive(Debug, Args)]
 pub struct List {
     /// Only the checks of that profile
-    #[arg(long, value_name = "NAME", value_parser = profile)]
+    #[arg(long, value_name = "NAME")]
     pub profile: Option<Profile>,
     /// How the list is written
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
@@ -154,14 +154,6 @@ impl From<Isolation> for Wanted {
             Isolation::Full => Wanted::Full,
             Isolation::None => Wanted::None,
         }
-    }
-}
-
-/// Two names of the contract's have no checks yet.
-fn profile(word: &str) -> Result<Profile, String> {
-    match word {
-        "foreground" | "container" => Err("it is not built yet; sysv, article and pep3143 are".to_owned()),
-        word => word.parse().map_err(|error: crate::check::UnknownName| error.to_string()),
     }
 }
 

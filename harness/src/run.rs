@@ -4,7 +4,7 @@
 //! the log are. The others then run side by side, each in a sandbox of its own.
 
 use crate::check::{Check, Level, Profile, Record, Verdict, catalogue};
-use crate::observation::{Isolation, Launch, Look, Observation, Text, Unseen};
+use crate::observation::{Isolation, Launch, Look, Observation, Style, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
 use crate::scenario::{Halt, Known, SCENARIOS, Scenario};
 use crate::subject::{Ready, Subject};
@@ -274,6 +274,7 @@ struct Run<'a> {
     environment: Vec<(OsString, OsString)>,
     directory: PathBuf,
     private: PathBuf,
+    style: Style,
     isolation: Isolation,
     name: &'a str,
 }
@@ -286,13 +287,15 @@ fn observe(
     checks: &[&'static Check],
     on_event: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<(Record, Vec<Text>), RunError> {
-    let wanted: BTreeSet<&str> = checks.iter().flat_map(|c| c.scenarios()).collect();
-    let Some((clean, others)) = SCENARIOS.split_first() else { return Err(RunError::NoChecks) };
-    let others: Vec<&&Scenario> = others.iter().filter(|s| wanted.contains(s.name)).collect();
+    let style = options.profile.style();
+    let wanted: BTreeSet<&str> = checks.iter().flat_map(|c| c.scenarios(style)).collect();
+    let is_clean = |s: &&&Scenario| s.name == style.clean_scenario();
+    let Some(clean) = SCENARIOS.iter().find(is_clean) else { return Err(RunError::NoChecks) };
+    let others: Vec<&&Scenario> = SCENARIOS.iter().filter(|s| wanted.contains(s.name) && !is_clean(s)).collect();
     on_event(Event::Planned(others.len() + 1));
 
     let isolation = if options.isolation == Wanted::None { Isolation::None } else { Isolation::Full };
-    let mut run = Run::new(subject, isolation)?;
+    let mut run = Run::new(subject, style, isolation)?;
     on_event(Event::Begins(clean.name));
     let mut first = run.perform(clean, None, on_event);
     if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) =
@@ -302,7 +305,7 @@ fn observe(
             "no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped"
         );
         on_event(Event::Warning(&warning));
-        run = Run::new(subject, Isolation::None)?;
+        run = Run::new(subject, style, Isolation::None)?;
         first = run.perform(clean, None, on_event);
     }
     let seen = first?;
@@ -310,7 +313,7 @@ fn observe(
 
     let known = run.learn(&seen);
     let mut scenarios = BTreeMap::new();
-    let hopeless = no_use_in_more(&seen);
+    let hopeless = no_use_in_more(style, &seen);
     scenarios.insert(clean.name.to_owned(), seen);
     if let Some(why) = hopeless {
         scenarios.extend(others.iter().map(|s| (s.name.to_owned(), Err(why.clone()))));
@@ -318,6 +321,7 @@ fn observe(
         scenarios.extend(run.side_by_side(&others, &known, options.jobs, on_event)?);
     }
     let record = Record {
+        style,
         isolation: run.isolation,
         documented_cwd: run.subject.cwd.to_string_lossy().into_owned(),
         named: run.files_named(),
@@ -331,11 +335,11 @@ fn observe(
 }
 
 /// Why no other scenario can show anything, if the clean launch did not give a daemon.
-fn no_use_in_more(clean: &Seen) -> Option<Unseen> {
+fn no_use_in_more(style: Style, clean: &Seen) -> Option<Unseen> {
     let clean = clean.as_ref().ok()?;
     let launch: &Launch = clean.launch("start").ok()?;
     let look: &Look = clean.look("rest").ok()?;
-    if launch.ended.is_none() {
+    if launch.ended.is_none() && style == Style::SysV {
         Some(Unseen::Broken(
             "the clean start's launcher did not end, so no other start was tried (see launcher-exits)".to_owned(),
         ))
@@ -349,7 +353,7 @@ fn no_use_in_more(clean: &Seen) -> Option<Unseen> {
 }
 
 impl<'a> Run<'a> {
-    fn new(subject: &'a Subject, isolation: Isolation) -> Result<Self, RunError> {
+    fn new(subject: &'a Subject, style: Style, isolation: Isolation) -> Result<Self, RunError> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let directory = std::env::current_dir().map_err(|error| RunError::System {
             name: subject.name.clone(),
@@ -378,7 +382,7 @@ impl<'a> Run<'a> {
             .collect();
         environment.extend(located.environment.iter().cloned());
         let environment = environment.into_iter().collect();
-        Ok(Run { subject: located, environment, directory, private, isolation, name: &subject.name })
+        Ok(Run { subject: located, environment, directory, private, style, isolation, name: &subject.name })
     }
 
     /// Performs one scenario, in as many lives as it takes.
@@ -401,7 +405,10 @@ impl<'a> Run<'a> {
         loop {
             // The clean launch learns from its own first life.
             let known = known.cloned().unwrap_or_else(|| Known::from_clean_launch(&seen));
-            let act = |inside| scenario.perform(from, &self.subject, &self.environment, &self.private, &known, inside);
+            let act = |inside| {
+                let Run { subject, environment, private, style, .. } = self;
+                scenario.perform(from, subject, environment, private, *style, &known, inside)
+            };
             let life = sandbox::run(&request, act).map_err(|error| match error {
                 SandboxError::Interrupted => RunError::Interrupted,
                 error => RunError::Sandbox { name: self.name.to_owned(), error },

@@ -30,7 +30,7 @@ fn cwd_root(case: &Case<'_>) -> Judgement {
 
 fn launch_directory_released(case: &Case<'_>) -> Judgement {
     case.daemon()?;
-    let release = case.scenario("terminal")?.release("release")?;
+    let release = case.clean()?.release("release")?;
     if release.unmounted {
         return pass();
     }

@@ -96,7 +96,7 @@ fn stale(case: &Case<'_>) -> Judgement {
     let seen = case.scenario("stale")?;
     let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
     let Some(exit) = launch.ended else { return broken("the launcher did not end") };
-    let Some(lacking) = case.lacks(look, exit)? else { return pass() };
+    let Some(lacking) = case.lacks(look, Some(exit))? else { return pass() };
     let mut evidence = vec![format!("over a PID file that names a dead process the start ended with {exit}")];
     if let Some(errors) = launch.errors.as_ref().filter(|e| e.bytes > 0) {
         evidence.push(format!("it said: {}", errors.text.short(120)));

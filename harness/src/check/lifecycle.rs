@@ -1,8 +1,8 @@
 //! Coming up, staying up, ending.
 
 use super::common::named;
-use super::{ARTICLE, ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass};
-use crate::observation::{BY_ITSELF, Exit, Launch, Look, Process, Unseen};
+use super::{ANY_STYLE, ARTICLE_ANY_STYLE, ARTICLE_PEP, Case, Check, Judgement, PEP_ANY_STYLE, SYSV, broken, check, fail, pass};
+use crate::observation::{BY_ITSELF, Exit, Launch, Look, Process, Style, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("launcher-exits", Must, Lifecycle, ARTICLE_PEP, "terminal",
@@ -10,7 +10,7 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 15: call exit() in the original process", "PEP 3143"],
         remedy: "exit in the original process once the daemon has reported that it is ready",
         judge: launcher_exits),
-    check!("daemon-stays-up", Must, Lifecycle, ARTICLE, "terminal",
+    check!("daemon-stays-up", Must, Lifecycle, ARTICLE_ANY_STYLE, "terminal",
         title: "is still running when the launcher has ended and all is at rest",
         sources: &["daemon(7) SysV step 15: the daemon goes on after the original process has ended"],
         remedy: "find out why it ends (its log, or strace -f); initialise before the launcher exits, and exit non-zero when that fails",
@@ -35,17 +35,17 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 8: only the second child, the daemon itself, stays"],
         remedy: "exit in intermediate processes, wait for children that end, and end what was started when the start fails",
         judge: no_leftover_processes),
-    check!("sigterm-stops", Must, Lifecycle, PEP, "terminal",
+    check!("sigterm-stops", Must, Lifecycle, PEP_ANY_STYLE, "terminal",
         title: "ends on SIGTERM within the deadline",
         sources: &["daemon(7) New-Style item 2: shut down on SIGTERM", "PEP 3143"],
         remedy: "handle SIGTERM (or leave its default action), and unblock it once the handler is set",
         judge: sigterm_stops),
-    check!("stop-status", Should, Lifecycle, SYSV, "terminal",
+    check!("stop-status", Should, Lifecycle, ANY_STYLE, "terminal",
         title: "ends with status 0 on SIGTERM, or by that signal itself",
         sources: &["daemon(7) New-Style item 2: exit cleanly", "LSB 5.0 Core, init script actions"],
         remedy: "exit 0 after a clean shutdown; a supervisor takes another status for a crash",
         judge: stop_status),
-    check!("stop-leaves-no-orphans", Should, Lifecycle, SYSV, "terminal",
+    check!("stop-leaves-no-orphans", Should, Lifecycle, ANY_STYLE, "terminal",
         title: "takes its children with it when it stops",
         sources: &["daemon(7) New-Style item 2: shut down the daemon"],
         remedy: "end and wait for every child before exiting, or ask for PR_SET_PDEATHSIG in them",
@@ -85,9 +85,11 @@ fn states<'a>(processes: impl Iterator<Item = &'a Process>) -> Vec<String> {
 }
 
 fn daemon_stays_up(case: &Case<'_>) -> Judgement {
-    let exit = ended(case.clean_launch()?)?;
     let (look, launch) = (case.clean_look()?, case.clean_launch()?);
-    if let Ok(treatment) = case.scenario("terminal")?.treatment(BY_ITSELF) {
+    if case.record.style == Style::SysV {
+        ended(launch)?;
+    }
+    if let Ok(treatment) = case.clean()?.treatment(BY_ITSELF) {
         let how = treatment.ended.map_or("and how could not be seen".to_owned(), |exit| exit.to_string());
         let actual = format!("pid {} ended by itself soon after: {how}", treatment.main);
         return fail("it goes on running when nothing is done to it", actual, Vec::new());
@@ -101,7 +103,10 @@ fn daemon_stays_up(case: &Case<'_>) -> Judgement {
     }
     fail(
         "a process is left when all is at rest",
-        format!("nothing is running; the launcher ended with {exit}"),
+        match launch.ended {
+            Some(exit) => format!("nothing is running; the process that was started ended with {exit}"),
+            None => "nothing is running".to_owned(),
+        },
         evidence,
     )
 }
@@ -230,9 +235,9 @@ fn no_leftover_processes(case: &Case<'_>) -> Judgement {
 
 fn sigterm_stops(case: &Case<'_>) -> Judgement {
     case.daemon()?;
-    let stop = case.scenario("terminal")?.stop("sigterm")?;
+    let stop = case.clean()?.stop("sigterm")?;
     if stop.gone && case.record.own_stop {
-        let own = case.scenario("terminal")?.stop("stop")?;
+        let own = case.clean()?.stop("stop")?;
         if !own.gone {
             let actual = format!("pid {} was still there at the deadline", own.main);
             return fail("it ends by its own stop command", actual, states(own.left.iter()));
@@ -245,7 +250,7 @@ fn sigterm_stops(case: &Case<'_>) -> Judgement {
 }
 
 fn stop_status(case: &Case<'_>) -> Judgement {
-    let stop = case.scenario("terminal")?.stop("sigterm")?;
+    let stop = case.clean()?.stop("sigterm")?;
     if !stop.gone {
         return broken("it did not end on SIGTERM (see sigterm-stops)");
     }
@@ -279,7 +284,7 @@ fn restart_after_kill(case: &Case<'_>) -> Judgement {
     }
     let (launch, look) = (seen.launch("again")?, seen.look("after")?);
     let exit = ended(launch)?;
-    let Some(lacking) = case.lacks(look, exit)? else { return pass() };
+    let Some(lacking) = case.lacks(look, Some(exit))? else { return pass() };
     let mut evidence = Vec::new();
     if !launch.output.text.is_empty() {
         evidence.push(format!("it said: {}", launch.output.text.short(200)));

@@ -12,7 +12,7 @@ mod pidfile;
 mod session;
 mod signals;
 
-use crate::observation::{Isolation, Observation, Text, Unseen};
+use crate::observation::{Isolation, Observation, Style, Text, Unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +41,20 @@ pub enum Profile {
     Article,
     /// What PEP 3143 promises.
     Pep3143,
+    /// A program that is started by a supervisor (daemon(7), "New-Style Daemons").
+    Foreground,
+    /// The same as the first process of a container.
+    Container,
+}
+
+impl Profile {
+    /// How such a daemon is started.
+    pub fn style(self) -> Style {
+        match self {
+            Profile::Sysv | Profile::Article | Profile::Pep3143 => Style::SysV,
+            Profile::Foreground | Profile::Container => Style::NewStyle,
+        }
+    }
 }
 
 /// What a check is about.
@@ -95,7 +109,8 @@ macro_rules! words {
 }
 
 words!(Level, "level": Must = "must", Should = "should", May = "may");
-words!(Profile, "profile": Sysv = "sysv", Article = "article", Pep3143 = "pep3143");
+words!(Profile, "profile": Sysv = "sysv", Article = "article", Pep3143 = "pep3143", Foreground = "foreground",
+    Container = "container");
 words!(Family, "family": Lifecycle = "lifecycle", Session = "session", Filesystem = "filesystem", Descriptors = "descriptors",
     Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging");
 
@@ -174,11 +189,19 @@ macro_rules! check {
 }
 pub(crate) use check;
 
-/// The profiles of a check: `sysv` has all that are written here; the starred rows and those marked PEP have more.
+/// The profiles of a check. `sysv` has all but the foreground and container families; the starred rows and those marked PEP
+/// have more, and what a supervisor expects too is also in `foreground`, all of which `container` has.
 pub(crate) const SYSV: &[Profile] = &[Profile::Sysv];
 pub(crate) const ARTICLE: &[Profile] = &[Profile::Sysv, Profile::Article];
 pub(crate) const PEP: &[Profile] = &[Profile::Sysv, Profile::Pep3143];
 pub(crate) const ARTICLE_PEP: &[Profile] = &[Profile::Sysv, Profile::Article, Profile::Pep3143];
+pub(crate) const ANY_STYLE: &[Profile] = &[Profile::Sysv, Profile::Foreground, Profile::Container];
+pub(crate) const ARTICLE_ANY_STYLE: &[Profile] =
+    &[Profile::Sysv, Profile::Article, Profile::Foreground, Profile::Container];
+pub(crate) const PEP_ANY_STYLE: &[Profile] =
+    &[Profile::Sysv, Profile::Pep3143, Profile::Foreground, Profile::Container];
+pub(crate) const FOREGROUND: &[Profile] = &[Profile::Foreground, Profile::Container];
+pub(crate) const CONTAINER: &[Profile] = &[Profile::Container];
 
 /// Every check, in the catalogue's order.
 pub fn catalogue() -> impl Iterator<Item = &'static Check> {
@@ -273,6 +296,8 @@ pub(crate) fn broken<T>(why: impl Into<String>) -> Result<T, Unseen> {
 /// All that was seen of one subject, by scenario; for a scenario that was not performed, the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// How it was started.
+    pub style: Style,
     /// How much of a sandbox there was.
     pub isolation: Isolation,
     /// Its documented working directory.
@@ -315,26 +340,40 @@ impl Check {
         }
     }
 
-    /// The scenarios it needs.
-    pub fn scenarios(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(self.scenario).chain(self.also.iter().copied())
+    /// The scenario it is judged on, where daemons of that style are: `terminal` stands for the clean start.
+    pub fn scenario(&self, style: Style) -> &'static str {
+        of_style(self.scenario, style)
     }
+
+    /// The scenarios it needs.
+    pub fn scenarios(&self, style: Style) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.scenario).chain(self.also.iter().copied()).map(move |name| of_style(name, style))
+    }
+}
+
+fn of_style(scenario: &'static str, style: Style) -> &'static str {
+    if scenario == Style::SysV.clean_scenario() { style.clean_scenario() } else { scenario }
 }
 
 /// What several families ask of a record.
 mod common {
     use super::{Case, Unseen, broken};
-    use crate::observation::{Descriptor, Exit, FileKind, FileSeen, Launch, Look, Process};
+    use crate::observation::{Descriptor, Exit, FileKind, FileSeen, Launch, Look, Observation, Process, Style};
 
     impl<'a> Case<'a> {
+        /// What was seen of the clean start, and of what was done to the daemon then.
+        pub(super) fn clean(&self) -> Result<&'a Observation, Unseen> {
+            self.scenario(self.record.style.clean_scenario())
+        }
+
         /// The clean start.
         pub(super) fn clean_launch(&self) -> Result<&'a Launch, Unseen> {
-            self.scenario("terminal")?.launch("start")
+            self.clean()?.launch("start")
         }
 
         /// The clean start at rest.
         pub(super) fn clean_look(&self) -> Result<&'a Look, Unseen> {
-            self.scenario("terminal")?.look("rest")
+            self.clean()?.look("rest")
         }
 
         /// The daemon as the clean start left it.
@@ -344,19 +383,25 @@ mod common {
         }
 
         /// What a later start lacks of what the clean one had: a daemon, status 0, and a PID file that names it.
-        pub(super) fn lacks(&self, look: &Look, exit: Exit) -> Result<Option<String>, Unseen> {
+        pub(super) fn lacks(&self, look: &Look, ended: Option<Exit>) -> Result<Option<String>, Unseen> {
+            let in_background = self.record.style == Style::SysV;
+            let how = ended.map_or("did not end".to_owned(), |exit| format!("ended with {exit}"));
             let Some((main, _)) = look.main.filter(|_| look.is_up()) else {
-                return Ok(Some(format!("no process is left; the launcher ended with {exit}")));
+                let launcher = if in_background { "the launcher" } else { "the process that was started" };
+                return Ok(Some(format!("no process is left; {launcher} {how}")));
             };
-            if self.clean_launch()?.ended == Some(Exit::Status(0)) && exit != Exit::Status(0) {
-                return Ok(Some(format!("the launcher ended with {exit}, and yet pid {main} is running")));
+            if in_background && ended != self.clean_launch()?.ended && ended != Some(Exit::Status(0)) {
+                return Ok(Some(format!("the launcher {how}, and yet pid {main} is running")));
             }
             let clean = self.clean_look()?;
-            let had = clean.pidfile.as_ref().and_then(FileSeen::number);
-            if had.is_none() || had != clean.main.map(|(pid, _)| pid) {
+            let names_main = |look: &Look| {
+                let number = look.pidfile.as_ref().and_then(FileSeen::number);
+                number.is_some() && look.main().is_some_and(|p| number == Some(p.pid) || number == Some(p.inner_pid))
+            };
+            if !names_main(clean) || names_main(look) {
                 return Ok(None);
             }
-            let other = look.pidfile.as_ref().filter(|file| file.number() != Some(main));
+            let other = look.pidfile.as_ref();
             Ok(other.map(|file| format!("the daemon is pid {main}, and its PID file has {}", content_of(file))))
         }
 
@@ -446,7 +491,7 @@ mod tests {
     #[test]
     fn every_scenario_named_exists() {
         for check in catalogue() {
-            for name in check.scenarios() {
+            for name in check.scenarios(Style::SysV).chain(check.scenarios(Style::NewStyle)) {
                 assert!(crate::scenario::SCENARIOS.iter().any(|s| s.name == name), "{}: {name}", check.id);
             }
         }
@@ -455,6 +500,7 @@ mod tests {
     #[test]
     fn nothing_seen_is_never_a_pass() {
         let record = Record {
+            style: Style::SysV,
             isolation: Isolation::Full,
             documented_cwd: "/".to_owned(),
             named: Vec::new(),

@@ -57,7 +57,7 @@ fn written<'a>(case: &Case<'a>) -> Result<&'a FileSeen, Unseen> {
 /// The stop that counts for what a stop leaves: its own stop command's, or else SIGTERM's.
 pub(super) fn clean_stop<'a>(case: &Case<'a>) -> Result<&'a Stop, Unseen> {
     case.daemon()?;
-    case.scenario("terminal")?.stop(if case.record.own_stop { "stop" } else { "sigterm" })
+    case.clean()?.stop(if case.record.own_stop { "stop" } else { "sigterm" })
 }
 
 fn present_at_exit(case: &Case<'_>) -> Judgement {
@@ -116,7 +116,7 @@ fn removed(case: &Case<'_>) -> Judgement {
     let Some(file) = &stop.pidfile else { return broken("the PID file was not looked at after the stop") };
     let Some(found) = &file.found else { return pass() };
     // Under an account that may not unlink it there, it can only empty it.
-    let dropped = case.record.drops_to.is_some() || case.daemon()?.uid != 0;
+    let dropped = case.record.drops_to.is_some() || case.daemon()?.uid() != Some(0);
     if dropped && found.length == 0 {
         return pass();
     }

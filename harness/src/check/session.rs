@@ -111,7 +111,7 @@ fn terminal_released(case: &Case<'_>) -> Judgement {
 /// Whether the daemon outlived what a step of the clean launch did to it.
 pub(super) fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
     case.daemon()?;
-    let treatment = case.scenario("terminal")?.treatment(step)?;
+    let treatment = case.clean()?.treatment(step)?;
     if !treatment.delivered {
         return broken(format!("it could not be proven that {what}"));
     }
@@ -141,12 +141,12 @@ fn terminal_silent(case: &Case<'_>) -> Judgement {
     if case.clean_launch()?.ended.is_none() {
         return skip("the launcher never ended (see launcher-exits)");
     }
-    let bytes: u64 = case.scenario("terminal")?.later_output().map(|o| o.bytes).sum();
+    let bytes: u64 = case.clean()?.later_output().map(|o| o.bytes).sum();
     if bytes == 0 {
         return pass();
     }
     let evidence = case
-        .scenario("terminal")?
+        .clean()?
         .later_output()
         .filter(|o| o.bytes > 0)
         .map(|o| format!("the terminal showed: {}", o.text.short(200)));

@@ -1,9 +1,9 @@
 //! Masks, dispositions, reactions.
 
 use super::session::survives;
-use super::{Check, SYSV, check};
+use super::{Check, ANY_STYLE, check};
 
-pub(super) const CHECKS: &[Check] = &[check!("survives-sighup", Should, Signals, SYSV, "terminal",
+pub(super) const CHECKS: &[Check] = &[check!("survives-sighup", Should, Signals, ANY_STYLE, "terminal",
         title: "reloads or ignores SIGHUP",
         sources: &["daemon(7) New-Style item 3: SIGHUP reloads the configuration"],
         remedy: "handle SIGHUP by reopening the log and reading the configuration again, or ignore it",

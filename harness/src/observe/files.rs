@@ -22,6 +22,12 @@ pub(crate) fn seen(path: &Path) -> FileSeen {
     seen_at(AT_FDCWD, path, path)
 }
 
+/// The directories above `path`, links followed, the nearest first.
+pub(crate) fn directories_above(path: &Path) -> Vec<FileSeen> {
+    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+    parent.iter().flat_map(|parent| parent.ancestors()).map(seen).collect()
+}
+
 fn seen_at(dir: BorrowedFd<'_>, relative: &Path, shown: &Path) -> FileSeen {
     let path = Text::new(shown.as_os_str().as_bytes());
     let at = |flags: OFlag| openat(dir, relative, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
@@ -37,6 +43,7 @@ fn seen_at(dir: BorrowedFd<'_>, relative: &Path, shown: &Path) -> FileSeen {
     let found = FileFound {
         kind,
         length: meta.len(),
+        device: meta.dev(),
         inode: meta.ino(),
         mode: meta.mode() & 0o7777,
         uid: meta.uid(),
@@ -150,6 +157,7 @@ mod tests {
             found: Some(FileFound {
                 kind: FileKind::Regular,
                 length: content.len() as u64,
+                device: 1,
                 inode: 1,
                 mode: 0o644,
                 uid: 0,

@@ -8,8 +8,8 @@ mod rest;
 pub(crate) use network::listens;
 pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pulse, waits, waits_without_limit};
 
-use crate::observation::{Descriptor, FileKind, MainBy, Pid, Process, Text};
-use procfs_core::process::{Stat, Status};
+use crate::observation::{Attributes, Descriptor, FileKind, LockKind, MainBy, Pid, Process, Text};
+use procfs_core::process::{Limit as RLimit, LimitValue, Limits, Stat, Status};
 use procfs_core::{FromBufRead, FromRead};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,6 +21,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 const MOST_PROCESSES: usize = 512;
 /// Descriptors read of one process.
 const MOST_DESCRIPTORS: usize = 4096;
+/// Names of variables read of one process.
+const MOST_VARIABLES: usize = 512;
 /// Majors of devices that are terminals: console and tty (4, 5), Unix98 slaves (136-143).
 const TERMINAL_MAJORS: [u64; 10] = [4, 5, 136, 137, 138, 139, 140, 141, 142, 143];
 
@@ -78,7 +80,8 @@ pub(crate) fn process(pid: Pid) -> Option<Process> {
     let living = || rest::threads_of(pid).into_iter().find(|tid| *tid != pid);
     let task = if matches!(stat.state, 'Z' | 'X') { living().map(|tid| format!("{pid}/task/{tid}")) } else { None };
     let task = task.unwrap_or_else(|| pid.to_string());
-    let uid = status(&format!("/proc/{task}/status")).map_or(u32::MAX, |s| s.euid);
+    let status = status(&format!("/proc/{task}/status"));
+    let inner_pid = status.as_ref().and_then(|s| s.nspid.as_ref()?.last().copied()).unwrap_or(pid);
     let link =
         |name: &str| fs::read_link(format!("/proc/{task}/{name}")).ok().map(|p| Text::new(p.as_os_str().as_bytes()));
     Some(Process {
@@ -93,8 +96,55 @@ pub(crate) fn process(pid: Pid) -> Option<Process> {
         root: link("root"),
         threads: stat.num_threads,
         descriptors: descriptors(&task).ok(),
-        uid,
+        inner_pid,
+        image: stat.env_start.unwrap_or_default(),
+        attributes: status.map(|status| attributes(&task, status)),
     })
+}
+
+fn attributes(task: &str, status: Status) -> Attributes {
+    let limits = read_proc(&format!("/proc/{task}/limits")).ok();
+    let limits = limits.and_then(|bytes| Limits::from_buf_read(String::from_utf8_lossy(&bytes).as_bytes()).ok());
+    let soft = |limit: &RLimit| match limit.soft_limit {
+        LimitValue::Unlimited => u64::MAX,
+        LimitValue::Value(value) => value,
+    };
+    let oom_score_adj = read_proc(&format!("/proc/{task}/oom_score_adj")).ok();
+    Attributes {
+        uids: [status.ruid, status.euid, status.suid, status.fuid],
+        gids: [status.rgid, status.egid, status.sgid, status.fgid],
+        groups: status.groups,
+        capabilities: status.capprm,
+        blocked: status.sigblk,
+        ignored: status.sigign,
+        umask: status.umask,
+        oom_score_adj: oom_score_adj.and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok()),
+        core_limit: limits.as_ref().map(|l| soft(&l.max_core_file_size)),
+        open_files: limits.as_ref().map(|l| soft(&l.max_open_files)),
+        peak_memory: status.vmpeak,
+        variables: variables(task),
+    }
+}
+
+/// The names of the variables that the process had when it executed its program.
+fn variables(task: &str) -> Option<Vec<Text>> {
+    let bytes = read_proc(&format!("/proc/{task}/environ")).ok()?;
+    let names = bytes.split(|b| *b == 0).filter_map(|variable| variable.split(|b| *b == b'=').next());
+    let mut names: Vec<Text> = names.filter(|name| !name.is_empty()).take(MOST_VARIABLES).map(Text::new).collect();
+    names.sort();
+    Some(names)
+}
+
+/// Those of the processes `pids` that have not ended.
+pub(crate) fn alive(pids: &[Pid]) -> Vec<Pid> {
+    let lives = |pid: &Pid| stat(*pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1);
+    pids.iter().copied().filter(lives).collect()
+}
+
+/// Whether `number` names one of the processes `pids`, to this pid namespace or in one of its own.
+pub(crate) fn is_among(number: Pid, pids: &[Pid]) -> bool {
+    let inner = |pid: &Pid| status(&format!("/proc/{pid}/status")).and_then(|s| s.nspid?.last().copied());
+    pids.contains(&number) || pids.iter().any(|pid| inner(pid) == Some(number))
 }
 
 /// The processes `pids`, in order, as far as they are still there.
@@ -135,7 +185,7 @@ fn descriptors(task: &str) -> io::Result<Vec<Descriptor>> {
         let Ok(entry) = entry else { break };
         let Some(fd) = entry.file_name().to_str().and_then(|s| s.parse().ok()) else { continue };
         let (Ok(target), Ok(meta)) = (fs::read_link(entry.path()), fs::metadata(entry.path())) else { continue };
-        let (flags, mount) = fdinfo(task, fd).unwrap_or_default();
+        let FdInfo { flags, mount, lock } = fdinfo(task, fd).unwrap_or_default();
         let access = flags & libc::O_ACCMODE;
         // O_PATH descriptors name a file and do not open it.
         let usable = flags & libc::O_PATH == 0;
@@ -149,32 +199,65 @@ fn descriptors(task: &str) -> io::Result<Vec<Descriptor>> {
             rdev: meta.rdev(),
             readable: usable && access != libc::O_WRONLY,
             writable: usable && access != libc::O_RDONLY,
+            lock,
+            close_on_exec: flags & libc::O_CLOEXEC != 0,
             mount,
+            device: meta.dev(),
+            inode: meta.ino(),
         });
     }
     found.sort_by_key(|d| d.fd);
     Ok(found)
 }
 
-/// `flags` and `mnt_id` of /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)).
-fn fdinfo(task: &str, fd: i32) -> Option<(i32, Option<i32>)> {
+/// What /proc/PID/fdinfo/FD says (proc_pid_fdinfo(5)).
+#[derive(Debug, Default)]
+struct FdInfo {
+    flags: i32,
+    mount: Option<i32>,
+    lock: Option<LockKind>,
+}
+
+fn fdinfo(task: &str, fd: i32) -> Option<FdInfo> {
     let bytes = read_proc(&format!("/proc/{task}/fdinfo/{fd}")).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let flags = i32::from_str_radix(field("flags:")?, 8).ok()?;
-    Some((flags, field("mnt_id:").and_then(|id| id.parse().ok())))
+    // `lock: 1: FLOCK  ADVISORY  WRITE ...`
+    let lock = match field("lock:").and_then(|line| line.split_whitespace().nth(1)) {
+        Some("FLOCK") => Some(LockKind::Flock),
+        Some("POSIX") => Some(LockKind::Process),
+        Some("OFDLCK") => Some(LockKind::Description),
+        _ => None,
+    };
+    Some(FdInfo {
+        flags: i32::from_str_radix(field("flags:")?, 8).ok()?,
+        mount: field("mnt_id:").and_then(|id| id.parse().ok()),
+        lock,
+    })
 }
 
 /// Which of the members is the daemon: the one `named` by the PID file, unless that is one of several workers of another;
 /// else the only survivor; else the survivor that init adopted and from which the others descend.
-pub(crate) fn main_of(members: &[Process], named: Option<Pid>, init: Pid) -> Option<(Pid, MainBy)> {
+///
+/// What a supervisor `started` is taken for it where no PID file says otherwise.
+pub(crate) fn main_of(
+    members: &[Process],
+    named: Option<Pid>,
+    started: Option<Pid>,
+    init: Pid,
+) -> Option<(Pid, MainBy)> {
     let alive: Vec<&Process> = members.iter().filter(|p| !p.is_zombie()).collect();
     let siblings = |process: &Process| {
         let has_parent = alive.iter().any(|p| p.pid == process.ppid);
         has_parent && alive.iter().any(|p| p.ppid == process.ppid && p.pid != process.pid)
     };
-    if let Some(process) = alive.iter().find(|p| Some(p.pid) == named && !siblings(p)) {
+    // In a pid namespace of its own a process is named by the number that it has there.
+    let is_named = |p: &&&Process| (Some(p.pid) == named || Some(p.inner_pid) == named) && !siblings(p);
+    if let Some(process) = alive.iter().find(is_named) {
         return Some((process.pid, MainBy::PidFile));
+    }
+    if let Some(process) = alive.iter().find(|p| Some(p.pid) == started) {
+        return Some((process.pid, MainBy::Started));
     }
     if let [only] = alive.as_slice() {
         return Some((only.pid, MainBy::OnlySurvivor));
@@ -206,28 +289,30 @@ mod tests {
             cwd: None,
             root: None,
             descriptors: None,
-            uid: 0,
+            inner_pid: pid,
+            image: 0,
+            attributes: None,
         }
     }
 
     #[test]
     fn the_pid_file_decides_when_it_names_a_live_member() {
         let members = [member(5, 1, 'S'), member(6, 5, 'S')];
-        assert_eq!(main_of(&members, Some(6), 1), Some((6, MainBy::PidFile)));
-        assert_eq!(main_of(&members, Some(9), 1), Some((5, MainBy::Ancestor)));
+        assert_eq!(main_of(&members, Some(6), None, 1), Some((6, MainBy::PidFile)));
+        assert_eq!(main_of(&members, Some(9), None, 1), Some((5, MainBy::Ancestor)));
     }
 
     #[test]
     fn one_of_several_workers_is_not_the_daemon() {
         let members = [member(5, 1, 'S'), member(6, 5, 'S'), member(7, 5, 'S')];
-        assert_eq!(main_of(&members, Some(6), 1), Some((5, MainBy::Ancestor)));
+        assert_eq!(main_of(&members, Some(6), None, 1), Some((5, MainBy::Ancestor)));
     }
 
     #[test]
     fn a_zombie_is_never_the_daemon() {
         let members = [member(5, 1, 'Z'), member(6, 1, 'S')];
-        assert_eq!(main_of(&members, Some(5), 1), Some((6, MainBy::OnlySurvivor)));
-        assert_eq!(main_of(&[member(5, 1, 'Z')], None, 1), None);
+        assert_eq!(main_of(&members, Some(5), None, 1), Some((6, MainBy::OnlySurvivor)));
+        assert_eq!(main_of(&[member(5, 1, 'Z')], None, None, 1), None);
     }
 
     #[test]
@@ -251,7 +336,7 @@ mod tests {
         #[test]
         fn loops_of_parents_end(parents in proptest::collection::vec(1..9i32, 8)) {
             let members: Vec<Process> = (2..10).zip(&parents).map(|(pid, ppid)| member(pid, *ppid, 'S')).collect();
-            prop_assert!(main_of(&members, None, 1).is_some());
+            prop_assert!(main_of(&members, None, None, 1).is_some());
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn holders(pids: &[Pid], mounts: &[i32], directory: &Path) -> Vec<Hol
             fs::read_dir(format!("/proc/{pid}/fd")).map(|e| e.flatten().collect::<Vec<_>>()).unwrap_or_default();
         for entry in entries {
             let Some(fd) = entry.file_name().to_str().and_then(|s| s.parse().ok()) else { continue };
-            let Some((_, Some(mount))) = fdinfo(&pid.to_string(), fd) else { continue };
+            let Some(mount) = fdinfo(&pid.to_string(), fd).and_then(|info| info.mount) else { continue };
             if mounts.contains(&mount) {
                 let directory = fs::metadata(entry.path()).is_ok_and(|m| m.is_dir());
                 let by = if directory { Hold::Directory } else { Hold::File };
@@ -85,7 +85,7 @@ fn mount_of(link: &str) -> Option<i32> {
     use std::os::fd::AsRawFd;
     let fd = open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).ok()?;
     let me = nix::unistd::getpid().as_raw();
-    fdinfo(&me.to_string(), fd.as_raw_fd())?.1
+    fdinfo(&me.to_string(), fd.as_raw_fd())?.mount
 }
 
 #[cfg(test)]

@@ -210,6 +210,14 @@ pub(crate) fn make_read_only(directory: &Path) -> nix::Result<()> {
     bind_read_only(directory, directory)
 }
 
+/// Gives the calling process, the first of a new pid namespace, a mount namespace with a /proc that shows that.
+pub(crate) fn fresh_proc() -> nix::Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), quiet, None::<&str>)
+}
+
 /// A bind of what may be read but not written.
 fn bind_read_only(from: &Path, to: &Path) -> nix::Result<()> {
     bind(from, to, false)?;

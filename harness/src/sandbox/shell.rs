@@ -4,6 +4,9 @@
 //! group of its own. Several daemonization libraries do not detach when their parent is pid 1, so init cannot start them
 //! itself. Unlike an interactive shell it leaves the terminal's foreground to the job after that has ended, as the shell of
 //! a script does: so Ctrl-C still reaches whatever stayed in the job's process group.
+//!
+//! What the subject inherits is set up in the child, which then waits at a gate: init looks at it there, and so knows that
+//! what was planted is there. For a new-style daemon the shell is the supervisor.
 
 use super::sys;
 use nix::errno::Errno;
@@ -21,8 +24,14 @@ use std::path::{Path, PathBuf};
 const CONTROL: RawFd = 3;
 /// Where the subject-to-be reports that exec failed; closed by a successful exec.
 const EXEC_ERROR: RawFd = 4;
-/// The pipe that becomes the subject's standard error, if any.
-const ERRORS: RawFd = 5;
+/// The pipes that become the subject's standard streams, at this number and the next two.
+const PIPES: RawFd = 5;
+/// The socket that the subject is to find at descriptor 3 (sd_listen_fds(3)).
+const LISTENER: RawFd = 8;
+/// Where the subject-to-be leaves the descriptor by which it is held, for init to fetch.
+pub(crate) const HOLD: RawFd = 60;
+/// Where the subject-to-be keeps what it needs up to exec, out of the way of what is planted.
+const OUT_OF_THE_WAY: [RawFd; 4] = [700, 200, 80, 10];
 /// The line the shell writes to the terminal once the launcher has been reaped; what follows came later.
 pub(crate) const MARK: &[u8] = b"\x16\x16daemonspec: the launcher has ended\x16\x16";
 
@@ -52,6 +61,82 @@ pub(crate) struct Job {
     pub directory: PathBuf,
     /// Scheduling priority.
     pub nice: i32,
+    /// What else the subject inherits.
+    pub inheritance: Inheritance,
+    /// Whether there is a socket that it is to find at descriptor 3.
+    pub listens: bool,
+}
+
+/// Where among processes the subject is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A job in the foreground of the shell's terminal.
+    Job,
+    /// The leader of the terminal's session, as the command of `ssh -t` or `script -c` is.
+    Leader,
+    /// In a session of its own without a terminal, as a supervisor's child is.
+    Service,
+    /// The same, as the first process of a pid namespace.
+    First,
+}
+
+/// What one of the standard streams is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Terminal,
+    Pipe,
+    Null,
+    Closed,
+}
+
+/// What the subject inherits besides its environment: a clean login's by default.
+#[derive(Debug, Clone)]
+pub(crate) struct Inheritance {
+    pub place: Place,
+    pub streams: [Stream; 3],
+    /// Numbers at which one and the same file is open.
+    pub descriptors: Vec<RawFd>,
+    pub blocked: Vec<i32>,
+    pub ignored: Vec<i32>,
+    pub umask: u32,
+    /// Supplementary groups, where they are others than the caller's.
+    pub groups: Option<Vec<u32>>,
+    pub oom_score_adj: Option<i32>,
+    /// Soft and hard limit of the number of open files.
+    pub open_files: Option<(u64, u64)>,
+    /// Variables beside the subject's own.
+    pub variables: Vec<(OsString, OsString)>,
+    /// Whether the directory it is started from is removed under it.
+    pub directory_removed: bool,
+    /// Whether its setsid(2) waits for init's word (see `sys::hold`).
+    pub held: bool,
+}
+
+impl Default for Inheritance {
+    fn default() -> Self {
+        Inheritance {
+            place: Place::Job,
+            streams: [Stream::Terminal; 3],
+            descriptors: Vec::new(),
+            blocked: Vec::new(),
+            ignored: Vec::new(),
+            umask: 0o022,
+            groups: None,
+            oom_score_adj: None,
+            open_files: None,
+            variables: Vec::new(),
+            directory_removed: false,
+            held: false,
+        }
+    }
+}
+
+impl Inheritance {
+    /// What a supervisor gives a service.
+    pub(crate) fn of_service() -> Self {
+        let streams = [Stream::Null, Stream::Pipe, Stream::Pipe];
+        Inheritance { place: Place::Service, streams, ..Inheritance::default() }
+    }
 }
 
 /// The descriptors a shell takes over.
@@ -62,8 +147,10 @@ pub(crate) struct Wires {
     pub control: OwnedFd,
     /// See `EXEC_ERROR`.
     pub exec_error: OwnedFd,
-    /// See `ERRORS`.
-    pub errors: Option<OwnedFd>,
+    /// See `PIPES`.
+    pub pipes: [Option<OwnedFd>; 3],
+    /// See `LISTENER`.
+    pub listener: Option<OwnedFd>,
 }
 
 impl Job {
@@ -76,6 +163,7 @@ impl Job {
         environment: &[(OsString, OsString)],
         directory: &Path,
         nice: i32,
+        inheritance: Inheritance,
     ) -> Result<Job, std::ffi::NulError> {
         let word = |w: &OsString| CString::new(w.as_bytes());
         let program = command.first().map_or(&[][..], |p| p.as_bytes());
@@ -90,8 +178,10 @@ impl Job {
                 .map(|dir| CString::new([if dir.is_empty() { b"." } else { dir }, b"/", program].concat()))
                 .collect::<Result<_, _>>()?
         };
-        let environment = environment
-            .iter()
+        let added = &inheritance.variables;
+        let kept = environment.iter().filter(|(key, _)| !added.iter().any(|(other, _)| other == key));
+        let environment = kept
+            .chain(added)
             .map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_, _>>()?;
         Ok(Job {
@@ -100,13 +190,14 @@ impl Job {
             environment,
             directory: directory.to_owned(),
             nice,
+            inheritance,
+            listens: false,
         })
     }
 }
 
 /// Runs a shell in the child of a fork. Never returns.
-pub(crate) fn run(job: &Job, wires: Wires) -> ! {
-    let Wires { terminal, control, exec_error, errors } = wires;
+pub(crate) fn run(job: &Job, wires: &Wires) -> ! {
     sys::reset_signals();
     for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
         sys::ignore(signal as i32);
@@ -114,38 +205,54 @@ pub(crate) fn run(job: &Job, wires: Wires) -> ! {
     sys::set_nice(job.nice);
     let _ = setsid();
     // First out of the way of the fixed numbers, then onto them.
-    let high = |fd: RawFd| nix::fcntl::fcntl(borrow(fd), nix::fcntl::FcntlArg::F_DUPFD(10)).unwrap_or(fd);
-    let (terminal, control, exec_error) =
-        (high(terminal.as_raw_fd()), high(control.as_raw_fd()), high(exec_error.as_raw_fd()));
-    let errors = errors.as_ref().map(|fd| high(fd.as_raw_fd()));
+    let high = |fd: &OwnedFd| {
+        let fd = fd.as_raw_fd();
+        nix::fcntl::fcntl(borrow(fd), nix::fcntl::FcntlArg::F_DUPFD(20)).unwrap_or(fd)
+    };
+    let (terminal, control, exec_error) = (high(&wires.terminal), high(&wires.control), high(&wires.exec_error));
+    let pipes = [0, 1, 2].map(|stream: usize| wires.pipes[stream].as_ref().map(high));
+    let listener = wires.listener.as_ref().map(high);
     for fd in 0..=2 {
         let _ = sys::move_fd(terminal, fd);
     }
+    sys::close_range(CONTROL, 19);
     let _ = sys::move_fd(control, CONTROL);
     let _ = sys::move_fd(exec_error, EXEC_ERROR);
-    if let Some(errors) = errors {
-        let _ = sys::move_fd(errors, ERRORS);
+    for (number, pipe) in (PIPES..).zip(pipes) {
+        pipe.map(|pipe| sys::move_fd(pipe, number));
     }
-    sys::close_range(if errors.is_some() { ERRORS } else { EXEC_ERROR } + 1, i32::MAX);
-    let _ = sys::set_controlling_terminal(0);
+    listener.map(|listener| sys::move_fd(listener, LISTENER));
+    sys::close_range(LISTENER + 1, i32::MAX);
+    // A session's leader takes the terminal itself.
+    if job.inheritance.place != Place::Leader {
+        let _ = sys::set_controlling_terminal(0);
+    }
     if nix::unistd::chdir(&job.directory).is_err() {
         sys::exit_now(126);
     }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
 
-    let Ok((gate, key)) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC) else { sys::exit_now(126) };
+    let (Ok((gate, key)), Ok((ready, tell_ready))) = (pipe(), pipe()) else { sys::exit_now(126) };
+    if job.inheritance.place == Place::First && nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).is_err() {
+        sys::exit_now(126);
+    }
     let launcher = match sys::fork() {
         Ok(ForkResult::Child) => {
-            drop(key);
-            become_subject(job, &gate, errors.is_some())
+            drop((key, ready));
+            become_subject(job, &gate, &tell_ready)
         }
         Ok(ForkResult::Parent { child }) => child,
         Err(_) => sys::exit_now(126),
     };
-    drop(gate);
-    sys::close_range(EXEC_ERROR, if errors.is_some() { ERRORS } else { EXEC_ERROR });
-    let _ = setpgid(launcher, launcher);
-    let _ = tcsetpgrp(borrow(0), launcher);
+    drop((gate, tell_ready));
+    sys::close_range(EXEC_ERROR, LISTENER);
+    if job.inheritance.place == Place::Job {
+        let _ = setpgid(launcher, launcher);
+        let _ = tcsetpgrp(borrow(0), launcher);
+    }
+    if nix::unistd::read(&ready, &mut [0; 1]) != Ok(1) {
+        sys::exit_now(126);
+    }
     tell(launcher.as_raw());
     let mut orders = [0; 1];
     while let Ok(1) = recv(CONTROL, &mut orders, MsgFlags::empty()) {
@@ -166,6 +273,17 @@ pub(crate) fn run(job: &Job, wires: Wires) -> ! {
     }
     // Init does not close its end while it lives, so this is not reached; without namespaces it ends the shell.
     sys::exit_now(0);
+}
+
+/// A pipe whose ends take none of the fixed numbers.
+fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    let high = |fd: OwnedFd| {
+        let number = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LISTENER + 1))?;
+        // SAFETY: it is new, and nobody else's.
+        Ok::<_, Errno>(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) })
+    };
+    Ok((high(reader)?, high(writer)?))
 }
 
 fn borrow(fd: RawFd) -> BorrowedFd<'static> {
@@ -246,20 +364,41 @@ pub(crate) fn run_line(job: &Job, said: &OwnedFd) -> ! {
 }
 
 /// Turns the child of the shell into the subject, once init is ready to watch it.
-fn become_subject(job: &Job, gate: &OwnedFd, errors: bool) -> ! {
-    let me = nix::unistd::getpid();
-    let _ = setpgid(me, me);
-    if nix::unistd::read(gate, &mut [0; 1]) != Ok(1) {
+fn become_subject(job: &Job, gate: &OwnedFd, ready: &OwnedFd) -> ! {
+    let inheritance = &job.inheritance;
+    let (Some(gate), Some(ready), Some(exec_error)) =
+        (out_of_the_way(gate.as_raw_fd()), out_of_the_way(ready.as_raw_fd()), out_of_the_way(EXEC_ERROR))
+    else {
+        sys::exit_now(126)
+    };
+    if take_place(inheritance.place).is_err() {
         sys::exit_now(126);
     }
-    if errors {
-        let _ = sys::move_fd(ERRORS, 2);
+    connect(&inheritance.streams);
+    let listens = job.listens;
+    if listens {
+        let _ = sys::move_fd(LISTENER, CONTROL);
     }
-    sys::close_range(CONTROL, CONTROL);
-    sys::close_range(EXEC_ERROR + 1, i32::MAX);
-    sys::set_cloexec(EXEC_ERROR);
-    no_core_dump();
-    sys::reset_signals();
+    let mut kept = [gate, ready, exec_error];
+    kept.sort_unstable();
+    let mut from = if listens { CONTROL + 1 } else { CONTROL };
+    for fd in kept {
+        sys::close_range(from, fd - 1);
+        from = fd + 1;
+    }
+    sys::close_range(from, i32::MAX);
+    if inherit(job).is_err() {
+        sys::exit_now(126);
+    }
+    // Opening anything would take the place of what is closed.
+    for (fd, stream) in (0..).zip(inheritance.streams) {
+        if stream == Stream::Closed {
+            sys::close_range(fd, fd);
+        }
+    }
+    if nix::unistd::write(borrow(ready), b"r") != Ok(1) || nix::unistd::read(borrow(gate), &mut [0; 1]) != Ok(1) {
+        sys::exit_now(126);
+    }
     let mut failure = Errno::ENOENT;
     for candidate in &job.candidates {
         let errno = match sys::exec(candidate, &job.command, &job.environment) {
@@ -285,6 +424,87 @@ fn become_subject(job: &Job, gate: &OwnedFd, errors: bool) -> ! {
             break;
         }
     }
-    let _ = nix::unistd::write(borrow(EXEC_ERROR), &(failure as i32).to_ne_bytes());
+    let _ = nix::unistd::write(borrow(exec_error), &(failure as i32).to_ne_bytes());
     sys::exit_now(127);
+}
+
+/// A duplicate of `fd` that exec closes and that nothing planted takes the number of.
+fn out_of_the_way(fd: RawFd) -> Option<RawFd> {
+    let duplicate = |at: RawFd| nix::fcntl::fcntl(borrow(fd), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(at)).ok();
+    OUT_OF_THE_WAY.into_iter().find_map(duplicate)
+}
+
+/// Puts the process where the subject belongs among processes.
+fn take_place(place: Place) -> nix::Result<()> {
+    let me = nix::unistd::getpid();
+    match place {
+        Place::Job => drop(setpgid(me, me)),
+        Place::Leader => {
+            setsid()?;
+            sys::set_controlling_terminal(0)?;
+        }
+        Place::Service => drop(setsid()?),
+        Place::First => {
+            setsid()?;
+            super::root::fresh_proc()?;
+        }
+    }
+    Ok(())
+}
+
+/// Connects the standard streams, but for those that are to be closed.
+fn connect(streams: &[Stream; 3]) {
+    for ((fd, pipe), stream) in (0..).zip(PIPES..).zip(streams) {
+        match stream {
+            Stream::Terminal | Stream::Closed => {}
+            Stream::Pipe => drop(sys::move_fd(pipe, fd)),
+            Stream::Null => {
+                let null = nix::fcntl::open("/dev/null", nix::fcntl::OFlag::O_RDWR, nix::sys::stat::Mode::empty());
+                let _ = null.map(|null| sys::move_fd(null.as_raw_fd(), fd));
+            }
+        }
+    }
+}
+
+/// Plants what the subject is to inherit.
+fn inherit(job: &Job) -> nix::Result<()> {
+    use nix::sys::resource::{Resource, setrlimit};
+    let Inheritance { descriptors, blocked, ignored, umask, groups, oom_score_adj, open_files, .. } = &job.inheritance;
+    if let Some((soft, hard)) = open_files {
+        setrlimit(Resource::RLIMIT_NOFILE, *soft, *hard)?;
+    }
+    if !descriptors.is_empty() {
+        let first = nix::sys::memfd::memfd_create(c"planted", nix::sys::memfd::MFdFlags::empty())?;
+        let file = out_of_the_way(first.as_raw_fd()).ok_or(Errno::EMFILE)?;
+        // Its own number may be one of those that are wanted.
+        drop(first);
+        descriptors.iter().try_for_each(|number| sys::move_fd(file, *number))?;
+        sys::close_range(file, file);
+    }
+    no_core_dump();
+    if let Some(score) = oom_score_adj {
+        std::fs::write("/proc/self/oom_score_adj", score.to_string())
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    }
+    if let Some(groups) = groups {
+        let groups: Vec<nix::unistd::Gid> = groups.iter().copied().map(nix::unistd::Gid::from_raw).collect();
+        nix::unistd::setgroups(&groups)?;
+    }
+    if job.inheritance.directory_removed {
+        std::fs::remove_dir(&job.directory)
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    }
+    sys::reset_signals();
+    ignored.iter().copied().for_each(sys::ignore);
+    sys::block(blocked);
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*umask));
+    if job.inheritance.held {
+        let hold = sys::hold(libc::SYS_setsid)?;
+        sys::move_fd(hold, HOLD)?;
+        sys::set_cloexec(HOLD);
+        if hold != HOLD {
+            sys::close_range(hold, hold);
+        }
+    }
+    Ok(())
 }

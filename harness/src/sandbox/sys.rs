@@ -88,6 +88,80 @@ pub(crate) fn reset_signals() {
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 
+/// Blocks signals, beside those that are blocked already.
+pub(crate) fn block(signals: &[i32]) {
+    // SAFETY: a signal set is made of integers, and sigemptyset initialises it.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` lives through the calls; a number that is no signal is an error that changes nothing.
+    unsafe {
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Lets one system call of the calling process and of all it forks and executes wait for somebody's word: whoever has
+/// the descriptor returned (seccomp_unotify(2)). Without privileges to do so it fails with EACCES.
+pub(crate) fn hold(call: libc::c_long) -> nix::Result<RawFd> {
+    const ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
+        Some(0xc000_003e)
+    } else if cfg!(target_arch = "aarch64") {
+        Some(0xc000_00b7)
+    } else {
+        None
+    };
+    let (Some(architecture), Ok(number)) = (ARCHITECTURE, u32::try_from(call)) else { return Err(Errno::ENOSYS) };
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let unless_equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, k, jf| libc::sock_filter { code, jt: 0, jf, k };
+    // struct seccomp_data: the call's number at 0, the architecture at 4.
+    let mut filter = [
+        step(load, 4, 0),
+        step(unless_equal, architecture, 3),
+        step(load, 0, 0),
+        step(unless_equal, number, 1),
+        step(answer, libc::SECCOMP_RET_USER_NOTIF, 0),
+        step(answer, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` and the filter it points to live through the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            &raw const program,
+        )
+    };
+    Errno::result(fd).map(|fd| fd as RawFd)
+}
+
+/// A copy of another process's descriptor (pidfd_getfd(2)).
+pub(crate) fn pidfd_getfd(pidfd: &OwnedFd, fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: plain integers in, a new descriptor or -1 out.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
+}
+
+/// The next call that waits at `hold`: its ticket, and the process or thread that made it. Blocks where there is none.
+pub(crate) fn next_held(hold: &OwnedFd) -> nix::Result<(u64, i32)> {
+    // SAFETY: all zeroes is what the kernel asks for.
+    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel fills the struct, which lives through the call.
+    let done = unsafe { libc::ioctl(hold.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call) };
+    Errno::result(done).map(|_| (call.id, call.pid as i32))
+}
+
+/// Lets a held call go on as if nothing had been.
+pub(crate) fn let_go(hold: &OwnedFd, ticket: u64) {
+    let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+    let mut word = libc::seccomp_notif_resp { id: ticket, val: 0, error: 0, flags };
+    // SAFETY: the kernel reads the struct, which lives through the call. A caller that has ended since is no matter.
+    unsafe { libc::ioctl(hold.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut word) };
+}
+
 /// Ignores a signal.
 pub(crate) fn ignore(signal: i32) {
     // SAFETY: SIG_IGN is always a valid disposition.

@@ -6,8 +6,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
     name: "crash",
     about: "killed with all its processes, and started again over what that left",
     start: |world, _| {
-        let command = world.subject.command.clone();
-        world.launch("first", &command, false)?;
+        world.launch("first", world.start())?;
         world.look("before")?;
         Ok(())
     },
@@ -15,10 +14,9 @@ pub(super) static SCENARIO: Scenario = Scenario {
         name: "again",
         needs_daemon: true,
         act: |world, _| {
-            let command = world.subject.command.clone();
             world.kill_all()?;
             let planted = world.plant_log();
-            world.launch("again", &command, false)?;
+            world.launch("again", world.start())?;
             world.look("after")?;
             world.look_for_log("log", planted);
             Ok(Then::Continue)

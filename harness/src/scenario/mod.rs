@@ -5,19 +5,20 @@
 //! life, and the remaining steps are done with a new life in a fresh sandbox.
 
 mod crash;
+mod foreground;
 mod obstructed;
 mod stale;
 mod terminal;
 mod twice;
 
-use crate::observation::{FileFound, FileSeen, Seen, Unseen};
+use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Pid, Seen, Style, Unseen};
 use crate::sandbox::Inside;
 use crate::subject::Subject;
 pub use crate::world::Halt;
 use crate::world::{Acted, World};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One way of starting and treating a subject.
 pub struct Scenario {
@@ -38,11 +39,14 @@ struct Step {
     act: fn(&mut World<'_>, &Known) -> Acted<Then>,
 }
 
-/// Whether the next step can be done in the same world.
+/// Where the next step can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Continue,
+    /// In a new life.
     Fresh,
+    /// No other step is needed.
+    Done,
 }
 
 impl Then {
@@ -62,20 +66,43 @@ pub struct Known {
     pub restless: bool,
     /// A first life was watched until its start had no more pauses; the look that counts is that one's.
     pub pauses_have_passed: bool,
+    /// How the launcher ended.
+    pub ended: Option<Exit>,
+    /// The daemon's process id. Inside a sandbox the ids are the same every time, if it forks alike.
+    pub main: Option<Pid>,
+    /// A regular file that the daemon holds a lock on, and how.
+    pub lock: Option<(PathBuf, LockKind)>,
 }
 
 impl Known {
     /// What is known once `seen` has been seen.
     pub(crate) fn from_clean_launch(seen: &[(String, Seen)]) -> Self {
         let look = seen.iter().find_map(|(_, seen)| if let Seen::Look(look) = seen { Some(look) } else { None });
+        let launch = seen.iter().find_map(|(_, seen)| if let Seen::Launch(launch) = seen { Some(launch) } else { None });
         let Some(look) = look else { return Known::default() };
         let named = look.pidfile.as_ref().and_then(FileSeen::number);
+        let lock = look.main().and_then(|main| {
+            let locked = main.descriptors.iter().flatten().filter(|d| d.kind == FileKind::Regular);
+            // The PID file itself before another: a log may be locked for a moment.
+            let of = |d: &crate::observation::Descriptor| look.pidfile.as_ref().is_some_and(|f| f.path == d.target);
+            let best = locked.filter(|d| d.lock.is_some()).max_by_key(|d| of(d))?;
+            Some((PathBuf::from(best.target.as_str()), best.lock?))
+        });
         Known {
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
             restless: !look.at_rest,
             pauses_have_passed: true,
-            pidfile_names_nobody: look.pidfile.is_some() && !look.alive().any(|p| Some(p.pid) == named),
+            pidfile_names_nobody: look.pidfile.is_some()
+                && !look.alive().any(|p| Some(p.pid) == named || Some(p.inner_pid) == named),
+            ended: launch.and_then(|launch| launch.ended),
+            main: look.main.map(|(pid, _)| pid),
+            lock,
         }
+    }
+
+    /// Whether a start came up as the clean one did.
+    fn is_matched_by(&self, ended: Option<Exit>, look: &Look) -> bool {
+        ended == self.ended && look.main().is_some_and(|main| !main.is_zombie())
     }
 }
 
@@ -90,9 +117,15 @@ pub(crate) struct Life {
     pub(crate) missing: Vec<String>,
 }
 
-/// All scenarios. The first is the clean launch, from which the others learn.
-pub static SCENARIOS: &[&Scenario] =
-    &[&terminal::SCENARIO, &twice::SCENARIO, &crash::SCENARIO, &stale::SCENARIO, &obstructed::SCENARIO];
+/// All scenarios, the clean starts first: from that of the subject's style the others learn.
+pub static SCENARIOS: &[&Scenario] = &[
+    &terminal::SCENARIO,
+    &foreground::SCENARIO,
+    &twice::SCENARIO,
+    &crash::SCENARIO,
+    &stale::SCENARIO,
+    &obstructed::SCENARIO,
+];
 
 impl Scenario {
     /// Performs the scenario from step `from` on, as init of a sandbox.
@@ -102,11 +135,12 @@ impl Scenario {
         subject: &Subject,
         environment: &[(OsString, OsString)],
         private: &Path,
+        style: Style,
         known: &Known,
         inside: Inside,
     ) -> Life {
         let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
-        let mut world = match World::new(subject, environment, private, inside) {
+        let mut world = match World::new(subject, environment, private, style, inside) {
             Ok(world) => world,
             Err(halt) => return Life { seen: Vec::new(), next: None, halt: Some(halt), missing },
         };
@@ -128,8 +162,11 @@ impl Scenario {
                 world.unseen(step.name, Unseen::Broken("no daemon was running".to_owned()));
                 continue;
             }
-            if (step.act)(world, known)? == Then::Continue || index + 1 == self.steps.len() {
-                continue;
+            match (step.act)(world, known)? {
+                Then::Done => break,
+                Then::Continue => continue,
+                Then::Fresh if index + 1 == self.steps.len() => break,
+                Then::Fresh => {}
             }
             if !world.launcher_hangs {
                 return Ok(Some(index + 1));

@@ -47,7 +47,7 @@ fn attempt(world: &mut World<'_>, name: &str, command: Result<Vec<OsString>, Uns
             world.awaits_pidfile = false;
             // A launcher may itself wait for the PID file for a while before it gives up.
             world.launch_patience = 2;
-            world.launch(name, &command, true)?;
+            world.launch(name, world.start().errors_apart().with_command(command))?;
             world.look(name)?;
             // A file or a mount was changed for it.
             Ok(Then::Fresh)

@@ -23,9 +23,8 @@ pub(super) static SCENARIO: Scenario = Scenario {
             }
             return Ok(());
         }
-        world.record("planted", Seen::Planted(observe::files::seen(&path)));
-        let command = world.subject.command.clone();
-        world.launch("start", &command, true)?;
+        world.record("planted", Seen::File(observe::files::seen(&path)));
+        world.launch("start", world.start().errors_apart())?;
         world.look("rest")?;
         Ok(())
     },

@@ -13,10 +13,9 @@ pub(super) static SCENARIO: Scenario = Scenario {
     name: "terminal",
     about: "started from a shell on a terminal; Ctrl-C, Ctrl-\\, hang-up, stop, SIGHUP",
     start: |world, known| {
-        let command = world.subject.command.clone();
         // What every check of a clean start looks at is looked at with patience, once.
         world.is_patient = !known.pauses_have_passed;
-        world.launch("start", &command, false)?;
+        world.launch("start", world.start())?;
         world.look("rest")?;
         Ok(())
     },

@@ -6,8 +6,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
     name: "twice",
     about: "started again, from another terminal, while it runs",
     start: |world, _| {
-        let command = world.subject.command.clone();
-        world.launch("first", &command, false)?;
+        world.launch("first", world.start())?;
         world.look("before")?;
         Ok(())
     },
@@ -17,8 +16,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
         act: |world, _| {
             // Where the second start spoils the PID file, no valid one will come.
             world.awaits_pidfile = false;
-            let command = world.subject.command.clone();
-            world.launch("second", &command, true)?;
+            world.launch("second", world.start().errors_apart())?;
             world.look("after")?;
             Ok(Then::Continue)
         },

@@ -1,139 +1,21 @@
-//! Acting: starting the subject, and doing things to it.
+//! Acting: what is done to a daemon that runs.
 
 use super::events::is_readable;
 use super::looking::{Stillness, Treated};
-use super::terminal::{Login, Sink, Terminal, drain, open_terminal};
+use super::terminal::{Sink, drain};
 use super::{Acted, Halt, World, system};
-use crate::observation::{Exit, Launch, Process, Release, Seen, Stop, Text, Treatment};
+use crate::observation::{Exit, Process, Release, Seen, Stop, Text, Treatment};
 use crate::observe::{self, files, mounts};
-use crate::sandbox::shell::{self, Job, Order, Wires};
+use crate::sandbox::shell::{self, Inheritance, Job, Order};
 use crate::sandbox::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::unistd::{ForkResult, pipe2};
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsFd, OwnedFd};
 
 impl World<'_> {
-    /// Starts the subject from a shell on a terminal of its own and waits for the started process to end.
-    ///
-    /// `errors_apart`: standard error is a pipe, so that what is said there can be told from the rest.
-    pub(crate) fn launch(&mut self, name: &str, command: &[OsString], errors_apart: bool) -> Acted<Option<Exit>> {
-        let directory = self.inside.launch_directory.clone();
-        let job = Job::new(command, self.environment, &directory, self.inside.nice)
-            .map_err(|_| Halt::CannotStart(libc::EINVAL, Text::new(b"a word with a NUL byte")))?;
-        let (master, slave) = system("opening a terminal", open_terminal())?;
-        let meta = system("opening a terminal", fs::File::from(system("dup", slave.try_clone())?).metadata())?;
-        let (ours, theirs) =
-            system("socketpair", socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC))?;
-        let (exec_error, exec_error_writer) = system("pipe", pipe2(OFlag::O_CLOEXEC))?;
-        let (errors, errors_writer) = if errors_apart {
-            let (reader, writer) = system("pipe", pipe2(OFlag::O_CLOEXEC))?;
-            let _ = fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-            (Some((fs::File::from(reader), Sink::default())), Some(writer))
-        } else {
-            (None, None)
-        };
-        let wires = Wires { terminal: slave, control: theirs, exec_error: exec_error_writer, errors: errors_writer };
-        let shell = match system("fork", sys::fork())? {
-            ForkResult::Child => shell::run(&job, wires),
-            ForkResult::Parent { child } => child,
-        };
-        drop(wires);
-        let terminal = Terminal {
-            master: Some(master),
-            device: meta.rdev(),
-            before: Sink::default(),
-            after: Sink::default(),
-            marked: false,
-            carry: Vec::new(),
-        };
-        let pidfd = system("pidfd_open", sys::pidfd_open(shell))?;
-        self.logins.push(Login { shell: shell.as_raw(), pidfd, control: ours, terminal, errors, canaries: Vec::new() });
-        let launcher = self
-            .answer()?
-            .ok_or_else(|| Halt::System("the shell could not start in the launch directory".to_owned()))?;
-        let launcher_pidfd = system("pidfd_open", sys::pidfd_open(nix::unistd::Pid::from_raw(launcher)))?;
-        // Before the subject runs: root may take the terminal away from its session.
-        let shell_tty_nr = observe::process(shell.as_raw()).map_or(0, |s| s.tty_nr);
-        self.order(Order::Go);
-        let deadline = self.deadline() + self.subject.timeout * (self.launch_patience - 1);
-        // A successful exec closes the pipe; a failed one writes the reason.
-        self.await_readable(exec_error.as_fd(), deadline)?;
-        let mut errno = [0; 4];
-        if fs::File::from(exec_error).read_exact(&mut errno).is_ok() {
-            let program =
-                command.first().map(|w| std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str())).unwrap_or_default();
-            return Err(Halt::CannotStart(i32::from_ne_bytes(errno), Text::new(program)));
-        }
-        let ended_in_time = self.await_readable(launcher_pidfd.as_fd(), deadline)?;
-        self.launcher_hangs = !ended_in_time;
-        // The instant that counts: the launcher has ended and nobody has reaped it yet.
-        let pidfile_at_exit = self.pidfile.as_deref().filter(|_| ended_in_time).map(files::seen);
-        let files_at_exit = match &self.inside.root {
-            Some(root) if self.pidfile.is_none() && ended_in_time => files::that_hold_a_pid(root.written.as_fd()),
-            _ => Vec::new(),
-        };
-        let ended = if ended_in_time { self.reap_launcher()? } else { None };
-        let login = self.logins.last().ok_or_else(|| Halt::System("no shell".to_owned()))?;
-        let launch = Launch {
-            shell: login.shell,
-            shell_tty_nr,
-            terminal: meta.rdev(),
-            launcher,
-            directory: Text::new(std::os::unix::ffi::OsStrExt::as_bytes(directory.as_os_str())),
-            ended,
-            files_at_exit,
-            pidfile_at_exit,
-            output: login.terminal.before.output(),
-            errors: login.errors.as_ref().map(|(_, sink)| sink.output()),
-        };
-        self.record(name, Seen::Launch(Box::new(launch)));
-        Ok(ended)
-    }
-
-    /// Lets the shell reap the launcher, and waits for its mark on the terminal.
-    fn reap_launcher(&mut self) -> Acted<Option<Exit>> {
-        self.order(Order::Reap);
-        let status = self.answer()?;
-        let deadline = self.deadline();
-        // Where the terminal no longer takes output there is no mark, and nothing later can be told apart either.
-        self.await_that(deadline, |world| {
-            Ok(world.logins.last().is_none_or(|l| l.terminal.marked || is_readable(l.pidfd.as_fd())))
-        })?;
-        if let Some(login) = self.logins.last_mut() {
-            login.terminal.marked = true;
-        }
-        Ok(status
-            .filter(|s| *s >= 0)
-            .map(|raw| if raw & 0x7f == 0 { Exit::Status(raw >> 8) } else { Exit::Signal(raw & 0x7f) }))
-    }
-
-    fn order(&mut self, order: Order) {
-        if let Some(login) = self.logins.last() {
-            let _ = send(login.control.as_raw_fd(), &[order as u8], MsgFlags::MSG_NOSIGNAL);
-        }
-    }
-
-    /// The shell's answer; `None` when it has ended.
-    fn answer(&mut self) -> Acted<Option<i32>> {
-        let deadline = self.deadline();
-        let Some(login) = self.logins.last() else { return Ok(None) };
-        let control = system("dup", login.control.try_clone())?;
-        if !self.await_readable(control.as_fd(), deadline)? {
-            return Ok(None);
-        }
-        let mut number = [0; 4];
-        Ok(match recv(control.as_raw_fd(), &mut number, MsgFlags::MSG_DONTWAIT) {
-            Ok(4) => Some(i32::from_ne_bytes(number)),
-            _ => None,
-        })
-    }
-
     /// Puts a canary into the terminal's foreground.
     fn canary(&mut self) -> Acted<Option<OwnedFd>> {
         self.order(Order::Canary);
@@ -149,7 +31,7 @@ impl World<'_> {
         let at_rest = self.come_to_rest_after(before)?;
         let survived = self.main_lives();
         let Some(pid) = self.main.as_ref().map(|main| main.pid) else { return Ok(false) };
-        let treatment = Treatment { delivered, at_rest, main: pid, survived, ended: self.exits.get(&pid).copied() };
+        let treatment = Treatment { delivered, at_rest, main: pid, survived, ended: self.exit_of(pid)? };
         self.record(name, Seen::Treatment(treatment));
         Ok(survived)
     }
@@ -215,6 +97,7 @@ impl World<'_> {
         let pid = main.pid;
         let pidfd = system("dup", main.pidfd.try_clone())?;
         let gone = self.await_readable(pidfd.as_fd(), deadline)?;
+        let ended = self.exit_of(pid)?;
         if gone {
             // Its children may still be on their way out: until none is left, or none of them will wake by itself.
             self.await_that(deadline, |world| {
@@ -228,7 +111,7 @@ impl World<'_> {
         let stop = Stop {
             main: pid,
             gone,
-            ended: self.exits.get(&pid).copied(),
+            ended: ended.or(self.exits.get(&pid).copied()),
             left,
             pidfile: self.pidfile.as_deref().map(files::seen),
         };
@@ -264,7 +147,8 @@ impl World<'_> {
     /// Runs a shell line beside the subject, away from any terminal; returns how it ended and what it said.
     pub(super) fn shell_line(&mut self, line: &str) -> Acted<(Option<Exit>, Text)> {
         let command: Vec<OsString> = ["/bin/sh", "-c", line].into_iter().map(OsString::from).collect();
-        let job = Job::new(&command, self.environment, &self.inside.launch_directory, self.inside.nice)
+        let inheritance = Inheritance::default();
+        let job = Job::new(&command, self.environment, &self.inside.launch_directory, self.inside.nice, inheritance)
             .map_err(|_| Halt::CannotStart(libc::EINVAL, Text::new(b"a shell line with a NUL byte")))?;
         let (reader, writer) = system("pipe", pipe2(OFlag::O_CLOEXEC))?;
         let child = match system("fork", sys::fork())? {

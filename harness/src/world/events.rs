@@ -22,6 +22,9 @@ impl World<'_> {
         for login in &mut self.logins {
             login.drain();
         }
+        if let Some(hold) = &mut self.hold {
+            hold.attend();
+        }
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -53,8 +56,10 @@ impl World<'_> {
         fds.extend(self.inside.orphaned.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         for login in &self.logins {
             fds.extend(login.terminal.master.iter().map(|m| PollFd::new(m.as_fd(), PollFlags::POLLIN)));
-            fds.extend(login.errors.iter().map(|(pipe, _)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+            let open = login.pipes.iter().flatten().filter(|pipe| !pipe.ended);
+            fds.extend(open.map(|pipe| PollFd::new(pipe.file.as_fd(), PollFlags::POLLIN)));
         }
+        fds.extend(self.hold.iter().map(|hold| PollFd::new(hold.as_fd(), PollFlags::POLLIN)));
         fds.extend(also.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let time = nix::sys::time::TimeSpec::from_duration(pause);
         let _ = nix::poll::ppoll(&mut fds, Some(time), None);

@@ -2,7 +2,7 @@
 
 use super::events::is_readable;
 use super::{Acted, MainProcess, World};
-use crate::observation::{Descriptor, FileKind, FileSeen, Look, Pid, Process, Seen, Text};
+use crate::observation::{Descriptor, FileKind, FileSeen, Look, Pid, Process, Seen, Style, Text};
 use crate::observe::{self, Limit, Pulse, Turns, files};
 use crate::sandbox::sys;
 use crate::subject::Ready;
@@ -72,7 +72,7 @@ impl World<'_> {
 
     fn is_ready(&self, members: &[Pid]) -> bool {
         let declared = self.subject.pidfile.as_deref().filter(|_| self.awaits_pidfile);
-        declared.is_none_or(|path| files::number_in(path).is_some_and(|pid| members.contains(&pid)))
+        declared.is_none_or(|path| files::number_in(path).is_some_and(|pid| observe::is_among(pid, members)))
             && self.subject.ready.iter().all(|ready| match ready {
                 Ready::Tcp(address) => observe::listens(*address),
                 Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
@@ -165,26 +165,33 @@ impl World<'_> {
         let members = observe::processes(&self.member_pids());
         let alive: Vec<Pid> = members.iter().filter(|p| !p.is_zombie()).map(|p| p.pid).collect();
         if self.pidfile.is_none() {
-            let top = observe::main_of(&members, None, self.init).map(|(pid, _)| pid);
+            let started = self.service();
+            let top = observe::main_of(&members, None, started, self.init).map(|(pid, _)| pid);
             self.discover_pidfile(&alive, top);
         }
         let pidfile = self.pidfile.as_deref().map(files::seen);
-        let main = observe::main_of(&members, pidfile.as_ref().and_then(FileSeen::number), self.init);
+        let main = observe::main_of(&members, pidfile.as_ref().and_then(FileSeen::number), self.service(), self.init);
         let pidfd = main.and_then(|(pid, _)| sys::pidfd_open(nix::unistd::Pid::from_raw(pid)).ok());
         self.main = main.zip(pidfd).map(|((pid, _), pidfd)| MainProcess { pid, pidfd });
         if self.log.is_none() {
             self.log = main.and_then(|(pid, _)| log_of(members.iter().find(|p| p.pid == pid)?));
         }
         let log = self.log.as_deref().map(files::seen);
-        let look = Look { at_rest, members, main, pidfile, log };
+        let pidfile_directories = self.pidfile.as_deref().map(files::directories_above).unwrap_or_default();
+        let look = Look { at_rest, members, main, pidfile, pidfile_directories, log };
         self.known_members = look.members.iter().map(|p| p.pid).collect();
         self.record(name, Seen::Look(Box::new(look.clone())));
         Ok(look)
     }
 
+    /// The process that a supervisor started and that is to be the daemon.
+    fn service(&self) -> Option<Pid> {
+        self.launcher.as_ref().filter(|_| self.style == Style::NewStyle).map(|(pid, _)| *pid)
+    }
+
     /// Adds to the last launch what was said on its standard error since the launcher has ended.
     fn catch_up_with_errors(&mut self) {
-        let errors = self.logins.last().and_then(|login| login.errors.as_ref()).map(|(_, sink)| sink.output());
+        let errors = self.logins.last().and_then(|login| login.pipes[1].as_ref()).map(|pipe| pipe.sink.output());
         let last = self.seen.iter_mut().rev().find_map(|(_, seen)| match seen {
             Seen::Launch(launch) => Some(launch),
             _ => None,

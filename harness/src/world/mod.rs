@@ -5,13 +5,16 @@
 
 mod acting;
 mod events;
+mod holding;
+mod launching;
 mod looking;
 mod planting;
 mod terminal;
 
+pub(crate) use launching::Start;
 pub(crate) use planting::plant;
 
-use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Text, Treatment, Unseen};
+use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Unseen};
 use crate::observe::{self, Pulse};
 use crate::sandbox::{self, Inside};
 use crate::subject::Subject;
@@ -24,6 +27,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use holding::Hold;
 use terminal::Login;
 
 /// Why a scenario cannot go on.
@@ -60,6 +64,8 @@ pub(crate) struct World<'a> {
     pub private: &'a Path,
     /// Its whole environment.
     environment: &'a [(OsString, OsString)],
+    /// How the subject means to be started.
+    pub style: Style,
     inside: Inside,
     init: Pid,
     children: SignalFd,
@@ -67,6 +73,10 @@ pub(crate) struct World<'a> {
     /// What the setup line left running; it is not the subject's.
     bystanders: Vec<Pid>,
     logins: Vec<Login>,
+    /// The process started last, until it has been reaped.
+    launcher: Option<(Pid, OwnedFd)>,
+    /// Calls of the subject's that wait for init's word.
+    hold: Option<Hold>,
     main: Option<MainProcess>,
     /// The PID file, declared or discovered.
     pub pidfile: Option<PathBuf>,
@@ -99,6 +109,7 @@ impl<'a> World<'a> {
         subject: &'a Subject,
         environment: &'a [(OsString, OsString)],
         private: &'a Path,
+        style: Style,
         inside: Inside,
     ) -> Acted<Self> {
         let mut set = SigSet::empty();
@@ -110,12 +121,15 @@ impl<'a> World<'a> {
             subject,
             private,
             environment,
+            style,
             inside,
             init: nix::unistd::getpid().as_raw(),
             children,
             exits: BTreeMap::new(),
             bystanders: Vec::new(),
             logins: Vec::new(),
+            launcher: None,
+            hold: None,
             main: None,
             pidfile: subject.pidfile.clone(),
             log: subject.log.clone(),
@@ -189,7 +203,7 @@ impl<'a> World<'a> {
     /// Records that the daemon is gone although nothing had been done to it, if it once was there.
     pub(crate) fn record_end_by_itself(&mut self) {
         if let Some(pid) = self.main.take().map(|main| main.pid) {
-            let ended = self.exits.get(&pid).copied();
+            let ended = self.exit_of(pid).unwrap_or_default();
             let treatment = Treatment { delivered: true, at_rest: true, main: pid, survived: false, ended };
             self.record(BY_ITSELF, Seen::Treatment(treatment));
         }
@@ -205,6 +219,10 @@ impl<'a> World<'a> {
             self.logins[index].drain();
             let output = self.logins[index].terminal.after.output();
             self.record("terminal", Seen::Output(output));
+            for (name, pipe) in ["stdout", "stderr"].into_iter().zip(0..) {
+                let output = self.logins[index].pipes[pipe].as_ref().map(|pipe| pipe.sink.output());
+                output.map(|output| self.record(name, Seen::Output(output)));
+            }
         }
     }
 }

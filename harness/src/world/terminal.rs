@@ -17,6 +17,7 @@ const TURN: usize = 1 << 20;
 pub(super) struct Sink {
     pub(super) head: Vec<u8>,
     pub(super) bytes: u64,
+    last: Option<u8>,
 }
 
 impl Sink {
@@ -24,10 +25,12 @@ impl Sink {
         let room = Text::LIMIT.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         self.bytes += bytes.len() as u64;
+        self.last = bytes.last().copied().or(self.last);
     }
 
     pub(super) fn output(&self) -> Output {
-        Output { text: Text::new(&self.head), bytes: self.bytes }
+        let whole_lines = self.last.is_none_or(|byte| byte == b'\n');
+        Output { text: Text::new(&self.head), bytes: self.bytes, whole_lines }
     }
 }
 
@@ -62,13 +65,30 @@ impl Terminal {
     }
 }
 
+/// The end of a pipe from which is read what the subject says there.
+pub(super) struct PipeEnd {
+    pub(super) file: fs::File,
+    pub(super) sink: Sink,
+    /// Nobody can write to it any more.
+    pub(super) ended: bool,
+}
+
+impl PipeEnd {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        PipeEnd { file: fd.into(), sink: Sink::default(), ended: false }
+    }
+}
+
 /// A shell, its terminal, and the launch it made.
 pub(super) struct Login {
     pub(super) shell: Pid,
     pub(super) pidfd: OwnedFd,
     pub(super) control: OwnedFd,
     pub(super) terminal: Terminal,
-    pub(super) errors: Option<(fs::File, Sink)>,
+    /// The writing end of what is its standard input, kept open.
+    pub(super) _input: Option<OwnedFd>,
+    /// The reading ends of what are its standard output and error, where those are pipes.
+    pub(super) pipes: [Option<PipeEnd>; 2],
     /// Canaries it forked; none is a member.
     pub(super) canaries: Vec<Pid>,
 }
@@ -80,28 +100,29 @@ impl Login {
             drain(master, |bytes| got.extend_from_slice(bytes));
             self.terminal.take(&got);
         }
-        if let Some((pipe, sink)) = &mut self.errors {
-            drain(pipe, |bytes| sink.take(bytes));
+        for pipe in self.pipes.iter_mut().flatten() {
+            pipe.ended |= drain(&mut pipe.file, |bytes| pipe.sink.take(bytes));
         }
     }
 }
 
-/// Reads what is there without waiting, at most [`TURN`] bytes.
-pub(super) fn drain(from: &mut impl Read, mut take: impl FnMut(&[u8])) {
+/// Reads what is there without waiting, at most [`TURN`] bytes; says whether that was the end.
+pub(super) fn drain(from: &mut impl Read, mut take: impl FnMut(&[u8])) -> bool {
     let mut chunk = [0; 16384];
     let mut left = TURN;
     while left > 0 {
         match from.read(&mut chunk) {
-            Ok(0) => return,
+            Ok(0) => return true,
             Ok(n) => {
                 take(&chunk[..n]);
                 left = left.saturating_sub(n);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // EAGAIN: nothing more now. EIO: nobody holds the terminal's other side.
-            Err(_) => return,
+            Err(_) => return false,
         }
     }
+    false
 }
 
 pub(super) fn open_terminal() -> nix::Result<(PtyMaster, OwnedFd)> {

@@ -1,0 +1,171 @@
+//! What was seen: plain, serializable data, and the only thing that checks read.
+//!
+//! Nothing here acts or reads the system. Every word that comes from the subject is held in [`Text`],
+//! bounded and escaped at the moment it is taken, so that no later reader has to be careful with it.
+
+mod acts;
+mod files;
+mod looks;
+mod process;
+mod text;
+
+pub use acts::{BY_ITSELF, Hold, Holder, Kept, Notice, Pipes, Release, Stop, Stranger, Treatment};
+pub use files::{FileFound, FileSeen, parse_pid};
+pub use looks::{Launch, Look, MainBy, Output, Planted};
+pub use process::{Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
+pub use text::Text;
+pub(crate) use text::printable;
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One thing seen in a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// A start.
+    Launch(Box<Launch>),
+    /// A look around.
+    Look(Box<Look>),
+    /// Something done.
+    Treatment(Treatment),
+    /// An attempt to unmount the launch directory.
+    Release(Release),
+    /// A stop.
+    Stop(Box<Stop>),
+    /// What the terminal showed after the launcher's end (`terminal`), or what came on a pipe in a whole life (`stdout`,
+    /// `stderr`).
+    Output(Output),
+    /// A line planted in a file.
+    Kept(Kept),
+    /// A file put in the subject's way.
+    File(FileSeen),
+    /// Pipes that a start was connected to.
+    Pipes(Pipes),
+    /// A process that is none of the subject's.
+    Stranger(Stranger),
+    /// Files that the subject created and others may write.
+    Writable(Vec<FileSeen>),
+    /// What it told its supervisor.
+    Notices(Vec<Notice>),
+    /// Whether something could be shown to be so.
+    Fact(bool),
+    /// A part that could not be carried out, and why.
+    Unseen(Unseen),
+}
+
+/// Why something was not seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unseen {
+    /// It does not apply to this subject or this isolation.
+    Skip(String),
+    /// It should have been seen and could not be.
+    Broken(String),
+}
+
+/// Everything seen in one scenario, in order, each under the name the scenario gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What was seen.
+    pub seen: Vec<(String, Seen)>,
+}
+
+macro_rules! finders {
+    ($($(#[$doc:meta])* $name:ident: $variant:ident -> $type:ty;)*) => {
+        $($(#[$doc])*
+        ///
+        /// # Errors
+        /// The reason why it was not seen.
+        pub fn $name(&self, name: &str) -> Result<&$type, Unseen> {
+            for (_, seen) in self.seen.iter().filter(|(n, _)| n == name) {
+                match seen {
+                    Seen::$variant(value) => return Ok(value),
+                    Seen::Unseen(why) => return Err(why.clone()),
+                    _ => {}
+                }
+            }
+            Err(Unseen::Broken(format!("scenario `{}` did not come to `{name}`", self.scenario)))
+        })*
+    };
+}
+
+impl Observation {
+    finders! {
+        /// The start of that name.
+        launch: Launch -> Launch;
+        /// The look of that name.
+        look: Look -> Look;
+        /// The treatment of that name.
+        treatment: Treatment -> Treatment;
+        /// The release of that name.
+        release: Release -> Release;
+        /// The stop of that name.
+        stop: Stop -> Stop;
+        /// The planted line of that name.
+        kept: Kept -> Kept;
+        /// The file of that name.
+        file: File -> FileSeen;
+        /// The output of that name.
+        output: Output -> Output;
+        /// The pipes of that name.
+        pipes: Pipes -> Pipes;
+        /// The stranger of that name.
+        stranger: Stranger -> Stranger;
+        /// The files of that name that others may write.
+        writable: Writable -> Vec<FileSeen>;
+        /// The messages of that name.
+        notices: Notices -> Vec<Notice>;
+        /// The fact of that name.
+        fact: Fact -> bool;
+    }
+
+    /// Everything the terminal showed after a launcher's end, in all lives of the daemon.
+    pub fn later_output(&self) -> impl Iterator<Item = &Output> {
+        self.seen.iter().filter_map(|(name, seen)| match seen {
+            Seen::Output(output) if name == "terminal" => Some(output),
+            _ => None,
+        })
+    }
+}
+
+/// How much of the sandbox a run had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Namespaces and an overlay root: nothing reaches the machine.
+    Full,
+    /// None of them: a subreaper on the machine itself.
+    None,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isolation::Full => "full",
+            Isolation::None => "none",
+        })
+    }
+}
+
+/// How a daemon means to be started (daemon(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Style {
+    /// By a shell; it puts itself into the background: a "SysV daemon".
+    SysV,
+    /// By a supervisor, whose child it stays: a "new-style daemon".
+    NewStyle,
+}
+
+impl Style {
+    /// The scenario that is its clean start.
+    pub fn clean_scenario(self) -> &'static str {
+        match self {
+            Style::SysV => "terminal",
+            Style::NewStyle => "foreground",
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Holding a system call of the subject's until what it races with has happened: the worst order, proven and not hoped for.
+
+use super::events::is_readable;
+use super::{Acted, World};
+use crate::observation::Pid;
+use crate::observe;
+use crate::sandbox::sys;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+/// Calls that wait for init's word (`sys::hold`).
+pub(super) struct Hold {
+    fd: OwnedFd,
+    /// Whose own calls are not held.
+    launcher: Pid,
+    waiting: Vec<u64>,
+    /// Whether later calls are let go at once.
+    is_over: bool,
+}
+
+impl Hold {
+    pub(super) fn new(fd: OwnedFd, launcher: Pid) -> Self {
+        Hold { fd, launcher, waiting: Vec::new(), is_over: false }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Takes in the calls that have come to the hold.
+    pub(super) fn attend(&mut self) {
+        while is_readable(self.fd.as_fd()) {
+            // A caller that was killed meanwhile leaves nothing to receive.
+            let Ok((ticket, caller)) = sys::next_held(&self.fd) else { return };
+            if self.is_over || caller == self.launcher {
+                sys::let_go(&self.fd, ticket);
+            } else {
+                self.waiting.push(ticket);
+            }
+        }
+    }
+
+    fn let_all_go(&mut self) {
+        self.is_over = true;
+        for ticket in self.waiting.drain(..) {
+            sys::let_go(&self.fd, ticket);
+        }
+    }
+}
+
+impl World<'_> {
+    /// Holds what comes to the hold until the launcher has ended, or sleeps with no limit of time: then it waits for it.
+    pub(super) fn let_go_in_the_worst_order(
+        &mut self,
+        launcher: Pid,
+        pidfd: BorrowedFd<'_>,
+        deadline: Instant,
+    ) -> Acted {
+        self.await_that(deadline, |world| {
+            let holds = world.hold.as_ref().is_some_and(|hold| !hold.waiting.is_empty());
+            Ok(is_readable(pidfd) || (holds && world.rest(deadline)? && observe::waits_without_limit(&[launcher])))
+        })?;
+        if let Some(hold) = &mut self.hold {
+            hold.let_all_go();
+        }
+        Ok(())
+    }
+}
