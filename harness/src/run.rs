@@ -4,7 +4,7 @@
 //! the log are. The others then run side by side, each in a sandbox of its own.
 
 use crate::check::{Check, Level, Profile, Record, Verdict, catalogue};
-use crate::observation::{Isolation, Launch, Look, Observation, Style, Text, Unseen};
+use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
 use crate::scenario::{Halt, Known, SCENARIOS, Scenario};
 use crate::subject::{Ready, Subject};
@@ -95,6 +95,14 @@ pub enum RunError {
         name: String,
         /// How many there were.
         count: usize,
+    },
+    /// The account it has to drop to is unknown.
+    #[error("cannot judge `{name}`: this machine has no account `{user}` (--user)")]
+    NoSuchAccount {
+        /// The subject.
+        name: String,
+        /// The account.
+        user: String,
     },
     /// Something of the machine's would be harmed.
     #[error(
@@ -274,6 +282,7 @@ struct Run<'a> {
     environment: Vec<(OsString, OsString)>,
     directory: PathBuf,
     private: PathBuf,
+    account: Option<Account>,
     style: Style,
     isolation: Isolation,
     name: &'a str,
@@ -325,7 +334,7 @@ fn observe(
         isolation: run.isolation,
         documented_cwd: run.subject.cwd.to_string_lossy().into_owned(),
         named: run.files_named(),
-        drops_to: subject.user.clone(),
+        drops_to: run.account.clone(),
         own_stop: subject.stop.is_some(),
         scenarios,
     };
@@ -352,6 +361,22 @@ fn no_use_in_more(style: Style, clean: &Seen) -> Option<Unseen> {
     }
 }
 
+/// The account of that name, with its groups.
+fn look_up(user: &str, subject: &str) -> Result<Account, RunError> {
+    let failed = |what: String| RunError::System { name: subject.to_owned(), what };
+    let unknown = || RunError::NoSuchAccount { name: subject.to_owned(), user: user.to_owned() };
+    let found = nix::unistd::User::from_name(user)
+        .map_err(|error| failed(format!("looking up the account `{user}`: {error}")))?
+        .ok_or_else(unknown)?;
+    let name = std::ffi::CString::new(user).map_err(|_| unknown())?;
+    let groups = nix::unistd::getgrouplist(&name, found.gid)
+        .map_err(|error| failed(format!("looking up the groups of `{user}`: {error}")))?;
+    let mut groups: Vec<u32> = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(Account { name: user.to_owned(), uid: found.uid.as_raw(), gid: found.gid.as_raw(), groups })
+}
+
 impl<'a> Run<'a> {
     fn new(subject: &'a Subject, style: Style, isolation: Isolation) -> Result<Self, RunError> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -372,6 +397,7 @@ impl<'a> Run<'a> {
         {
             return Err(RunError::InUse { name: subject.name.clone(), path: path.display().to_string() });
         }
+        let account = subject.user.as_deref().map(|user| look_up(user, &subject.name)).transpose()?;
         // What a supervisor of the harness told the harness is not meant for the subject.
         let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os()
             .filter(|(key, _)| {
@@ -382,7 +408,7 @@ impl<'a> Run<'a> {
             .collect();
         environment.extend(located.environment.iter().cloned());
         let environment = environment.into_iter().collect();
-        Ok(Run { subject: located, environment, directory, private, style, isolation, name: &subject.name })
+        Ok(Run { subject: located, environment, directory, private, account, style, isolation, name: &subject.name })
     }
 
     /// Performs one scenario, in as many lives as it takes.

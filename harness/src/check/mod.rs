@@ -9,10 +9,16 @@ mod instance;
 mod lifecycle;
 mod logging;
 mod pidfile;
+mod privileges;
+mod resources;
+mod robustness;
 mod session;
 mod signals;
 
-use crate::observation::{Isolation, Observation, Style, Text, Unseen};
+#[cfg(test)]
+pub(crate) use lifecycle::OBSTACLES;
+
+use crate::observation::{Account, Isolation, Observation, Style, Text, Unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,6 +83,12 @@ pub enum Family {
     Instance,
     /// The log.
     Logging,
+    /// Accounts, groups, capabilities.
+    Privileges,
+    /// Memory, limits, what the kernel is asked for.
+    Resources,
+    /// What a careless caller leaves.
+    Robustness,
 }
 
 macro_rules! words {
@@ -112,7 +124,7 @@ words!(Level, "level": Must = "must", Should = "should", May = "may");
 words!(Profile, "profile": Sysv = "sysv", Article = "article", Pep3143 = "pep3143", Foreground = "foreground",
     Container = "container");
 words!(Family, "family": Lifecycle = "lifecycle", Session = "session", Filesystem = "filesystem", Descriptors = "descriptors",
-    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging");
+    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging", Privileges = "privileges", Resources = "resources", Robustness = "robustness");
 
 /// A name that is none of the known ones, with the nearest that is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -214,6 +226,9 @@ pub fn catalogue() -> impl Iterator<Item = &'static Check> {
         pidfile::CHECKS,
         instance::CHECKS,
         logging::CHECKS,
+        privileges::CHECKS,
+        resources::CHECKS,
+        robustness::CHECKS,
     ]
     .into_iter()
     .flatten()
@@ -304,8 +319,8 @@ pub struct Record {
     pub documented_cwd: String,
     /// The command's words that are files of the machine, by their whole paths.
     pub named: Vec<Text>,
-    /// Whether it has an account to drop to.
-    pub drops_to: Option<String>,
+    /// The account it has to drop to.
+    pub drops_to: Option<Account>,
     /// Whether it has a stop command of its own.
     pub own_stop: bool,
     /// What was seen.
@@ -357,8 +372,10 @@ fn of_style(scenario: &'static str, style: Style) -> &'static str {
 
 /// What several families ask of a record.
 mod common {
-    use super::{Case, Unseen, broken};
-    use crate::observation::{Descriptor, Exit, FileKind, FileSeen, Launch, Look, Observation, Process, Style};
+    use super::{Case, Judgement, Ruling, Unseen, broken};
+    use crate::observation::{
+        Attributes, Descriptor, Exit, FileKind, FileSeen, Launch, Look, Observation, Process, Style,
+    };
 
     impl<'a> Case<'a> {
         /// What was seen of the clean start, and of what was done to the daemon then.
@@ -405,6 +422,14 @@ mod common {
             Ok(other.map(|file| format!("the daemon is pid {main}, and its PID file has {}", content_of(file))))
         }
 
+        /// The start with that kind of dirt in its way, and what there was then: the one without any other kind, where
+        /// that had to be made.
+        pub(super) fn dirty(&self, kind: &str) -> Result<(&'a Launch, &'a Look), Unseen> {
+            let seen = self.scenario("dirty")?;
+            let name = if seen.launch(kind).is_ok() { kind } else { "everything" };
+            Ok((seen.launch(name)?, seen.look(name)?))
+        }
+
         /// Every process of the daemon's, the main one first.
         pub(super) fn members(&self) -> Result<Vec<&'a Process>, Unseen> {
             let main = self.daemon()?;
@@ -415,7 +440,34 @@ mod common {
         }
     }
 
+    impl Process {
+        /// What it carries, if that could be read.
+        pub(super) fn carries(&self) -> Result<&Attributes, Unseen> {
+            self.attributes
+                .as_ref()
+                .map_or_else(|| broken(format!("the state of pid {} could not be read", self.pid)), Ok)
+        }
+    }
+
     impl Look {
+        /// The main process; there is one where the start lacks nothing.
+        pub(super) fn daemon(&self) -> Result<&Process, Unseen> {
+            self.main().map_or_else(|| broken("no daemon was running"), Ok)
+        }
+
+        /// Processes that the main one has begotten and that live.
+        pub(super) fn children(&self) -> Vec<&Process> {
+            let all: Vec<&Process> = self.members.iter().collect();
+            let main = self.main.map_or(0, |(pid, _)| pid);
+            self.alive().filter(|p| p.pid != main && p.descends_from(main, &all)).collect()
+        }
+
+        /// Those of them that have executed a program of their own.
+        pub(super) fn executed_children(&self) -> Vec<&Process> {
+            let Some(main) = self.main() else { return Vec::new() };
+            self.children().into_iter().filter(|p| p.executed_since(main)).collect()
+        }
+
         /// Whether a daemon is running.
         pub(super) fn is_up(&self) -> bool {
             self.main().is_some_and(|p| !p.is_zombie())
@@ -423,6 +475,18 @@ mod common {
     }
 
     impl Launch {
+        /// What the subject carried when it was executed: the proof of what had been planted.
+        pub(super) fn inherits(&self) -> Result<&Attributes, Unseen> {
+            let why = "what the subject inherited could not be read, so nothing is proven";
+            self.inherited.as_ref().map_or_else(|| broken(why), |process| process.carries())
+        }
+
+        /// What was said on standard error, as a line of evidence.
+        pub(super) fn words(&self) -> Vec<String> {
+            let said = self.errors.as_ref().filter(|errors| errors.bytes > 0);
+            said.map(|errors| format!("it said: {}", errors.text.short(200))).into_iter().collect()
+        }
+
         /// Whether standard error got a line that the `clean` start did not show; digits (dates, process ids) aside.
         pub(super) fn explains(&self, clean: &Launch) -> bool {
             let lines = |text: &str| -> Vec<String> {
@@ -439,6 +503,29 @@ mod common {
         pub(super) fn is_its_terminal(&self, descriptor: &Descriptor) -> bool {
             let itself = descriptor.rdev == self.terminal || descriptor.rdev == libc::makedev(5, 0);
             descriptor.kind == FileKind::Terminal && itself
+        }
+    }
+
+    /// Of several judgements the one that decides: a broken promise before what could not be seen, a kept one before what
+    /// does not apply; among equals the first.
+    pub(super) fn worst(all: impl IntoIterator<Item = Judgement>) -> Judgement {
+        let weight = |judgement: &Judgement| match judgement {
+            Ok(Ruling::Broken(_)) => 3,
+            Err(Unseen::Broken(_)) => 2,
+            Ok(Ruling::Kept) => 1,
+            Err(Unseen::Skip(_)) => 0,
+        };
+        let heavier = |one: Judgement, other: Judgement| if weight(&other) > weight(&one) { other } else { one };
+        all.into_iter().reduce(heavier).unwrap_or_else(|| broken("nothing was tried"))
+    }
+
+    /// `SIGHUP, SIGINT, SIGQUIT and 3 more`, of a set of signals.
+    pub(super) fn signals(set: u64) -> String {
+        let all: Vec<String> =
+            (1..=64).filter(|n| set >> (n - 1) & 1 == 1).map(crate::observation::signal_name).collect();
+        match all.len() {
+            0..=4 => all.join(", "),
+            count => format!("{} and {} more", all[..3].join(", "), count - 3),
         }
     }
 

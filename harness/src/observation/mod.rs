@@ -12,7 +12,7 @@ mod text;
 pub use acts::{BY_ITSELF, Hold, Holder, Kept, Notice, Pipes, Release, Stop, Stranger, Treatment};
 pub use files::{FileFound, FileSeen, parse_pid};
 pub use looks::{Launch, Look, MainBy, Output, Planted};
-pub use process::{Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
+pub use process::{Account, Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
 pub use text::Text;
 pub(crate) use text::printable;
 

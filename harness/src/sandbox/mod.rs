@@ -12,6 +12,7 @@
 //! dies, so a SIGKILL to the caller takes all with it. Without namespaces there is one process instead of keeper and init:
 //! a subreaper that, when its parent dies, first ends every descendant.
 
+pub(crate) mod disk;
 mod network;
 pub(crate) mod root;
 pub(crate) mod shell;

@@ -213,6 +213,14 @@ pub(crate) fn nice() -> i32 {
     unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
 }
 
+/// Whether the file at `path`, a link not followed, has that extended attribute (lgetxattr(2)).
+pub(crate) fn has_attribute(path: &std::path::Path, name: &str) -> bool {
+    let path = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+    let (Ok(path), Ok(name)) = (path, CString::new(name)) else { return false };
+    // SAFETY: two C strings that live through the call, and no buffer: only the size is asked for.
+    unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+}
+
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     match RawFd::try_from(fd) {
         // SAFETY: the kernel has just given this descriptor to us alone.

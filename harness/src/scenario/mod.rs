@@ -4,10 +4,18 @@
 //! through its `steps`. A step after which the world cannot serve the next one (the daemon did not outlive it) ends that
 //! life, and the remaining steps are done with a new life in a fresh sandbox.
 
+mod account;
+mod closed;
 mod crash;
+mod dirty;
 mod foreground;
+mod leader;
+mod limits;
+mod moved;
 mod obstructed;
-mod stale;
+mod pipes;
+mod rotated;
+mod seeded;
 mod terminal;
 mod twice;
 
@@ -78,7 +86,8 @@ impl Known {
     /// What is known once `seen` has been seen.
     pub(crate) fn from_clean_launch(seen: &[(String, Seen)]) -> Self {
         let look = seen.iter().find_map(|(_, seen)| if let Seen::Look(look) = seen { Some(look) } else { None });
-        let launch = seen.iter().find_map(|(_, seen)| if let Seen::Launch(launch) = seen { Some(launch) } else { None });
+        let launch =
+            seen.iter().find_map(|(_, seen)| if let Seen::Launch(launch) = seen { Some(launch) } else { None });
         let Some(look) = look else { return Known::default() };
         let named = look.pidfile.as_ref().and_then(FileSeen::number);
         let lock = look.main().and_then(|main| {
@@ -123,8 +132,17 @@ pub static SCENARIOS: &[&Scenario] = &[
     &foreground::SCENARIO,
     &twice::SCENARIO,
     &crash::SCENARIO,
-    &stale::SCENARIO,
+    &leader::SCENARIO,
+    &dirty::SCENARIO,
+    &pipes::SCENARIO,
+    &closed::SCENARIO,
+    &seeded::SCENARIO,
     &obstructed::SCENARIO,
+    &moved::RELATIVE,
+    &moved::DELETED,
+    &limits::SCENARIO,
+    &account::SCENARIO,
+    &rotated::SCENARIO,
 ];
 
 impl Scenario {

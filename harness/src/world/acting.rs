@@ -82,6 +82,31 @@ impl World<'_> {
         self.outcome(name, delivered, &before)
     }
 
+    /// Takes the readers of its standard output and error away, and has it say something: SIGHUP.
+    pub(crate) fn break_pipes(&mut self, name: &str) -> Acted<bool> {
+        self.pump()?;
+        if let Some(login) = self.logins.last_mut() {
+            login.pipes = [None, None];
+        }
+        self.signal_main(name, Signal::SIGHUP)
+    }
+
+    /// Kills the main process, and nothing else, and waits until that has come to its end.
+    pub(crate) fn kill_main(&mut self, name: &str) -> Acted<bool> {
+        let before = self.stillness(Treated::Daemon)?;
+        let Some(main) = &self.main else { return Ok(false) };
+        let delivered = sys::pidfd_send_signal(&main.pidfd, Signal::SIGKILL as i32).is_ok();
+        let pidfd = system("dup", main.pidfd.try_clone())?;
+        let deadline = self.deadline();
+        self.await_readable(pidfd.as_fd(), deadline)?;
+        self.outcome(name, delivered, &before)
+    }
+
+    /// Runs the subject's own stop command.
+    pub(crate) fn run_stop_command(&mut self, line: &str) -> Acted {
+        self.shell_line(line).map(drop)
+    }
+
     /// Stops the daemon, by SIGTERM or by its own stop command, and looks at what is left once nothing more can come.
     pub(crate) fn stop(&mut self, name: &str, line: Option<&str>) -> Acted {
         let deadline = self.deadline();

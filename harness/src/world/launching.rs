@@ -136,8 +136,7 @@ impl World<'_> {
             let _ = fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
             (near[stream], far[stream]) = (Some(ours), Some(theirs));
         }
-        let wires =
-            Wires { terminal: slave, control: theirs, exec_error: exec_error_writer, pipes: far, listener };
+        let wires = Wires { terminal: slave, control: theirs, exec_error: exec_error_writer, pipes: far, listener };
         let shell = match system("fork", sys::fork())? {
             ForkResult::Child => shell::run(job, &wires),
             ForkResult::Parent { child } => child,
@@ -235,7 +234,8 @@ fn planted(inheritance: &Inheritance, inherited: Option<&Process>) -> Option<Pla
         return None;
     }
     let (device, inode) = first.map_or((0, 0), |d| (d.device, d.inode));
-    let is_planted = |fd: &i32| inherited.and_then(|p| p.descriptor(*fd)).is_some_and(|d| (d.device, d.inode) == (device, inode));
+    let is_planted =
+        |fd: &i32| inherited.and_then(|p| p.descriptor(*fd)).is_some_and(|d| (d.device, d.inode) == (device, inode));
     let descriptors = inheritance.descriptors.iter().copied().filter(is_planted).collect();
     Some(Planted { device, inode, descriptors, variables })
 }

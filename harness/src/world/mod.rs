@@ -4,13 +4,16 @@
 //! own, rest above all, is looked at again whenever one came or a short timer ran out.
 
 mod acting;
+mod dirt;
 mod events;
 mod holding;
 mod launching;
 mod looking;
 mod planting;
+mod strangers;
 mod terminal;
 
+pub(crate) use dirt::Dirt;
 pub(crate) use launching::Start;
 pub(crate) use planting::plant;
 
@@ -18,6 +21,7 @@ use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Uns
 use crate::observe::{self, Pulse};
 use crate::sandbox::{self, Inside};
 use crate::subject::Subject;
+use holding::Hold;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde::{Deserialize, Serialize};
@@ -27,7 +31,6 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use holding::Hold;
 use terminal::Login;
 
 /// Why a scenario cannot go on.
@@ -77,6 +80,8 @@ pub(crate) struct World<'a> {
     launcher: Option<(Pid, OwnedFd)>,
     /// Calls of the subject's that wait for init's word.
     hold: Option<Hold>,
+    /// Ports that init keeps from the subject.
+    listeners: Vec<std::net::TcpListener>,
     main: Option<MainProcess>,
     /// The PID file, declared or discovered.
     pub pidfile: Option<PathBuf>,
@@ -130,6 +135,7 @@ impl<'a> World<'a> {
             logins: Vec::new(),
             launcher: None,
             hold: None,
+            listeners: Vec::new(),
             main: None,
             pidfile: subject.pidfile.clone(),
             log: subject.log.clone(),
@@ -193,6 +199,21 @@ impl<'a> World<'a> {
     /// Records that a part could not be carried out.
     pub(crate) fn unseen(&mut self, name: &str, why: Unseen) {
         self.record(name, Seen::Unseen(why));
+    }
+
+    /// Records what is at `path` now.
+    pub(crate) fn record_file(&mut self, name: &str, path: &Path) {
+        self.record(name, Seen::File(observe::files::seen(path)));
+    }
+
+    /// The directory that the subject is started from.
+    pub(crate) fn launch_directory(&self) -> &Path {
+        &self.inside.launch_directory
+    }
+
+    /// Whether a system call of the subject's may be held: that takes CAP_SYS_ADMIN in its user namespace.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.is_isolated() || nix::unistd::geteuid().is_root()
     }
 
     /// Whether the sandbox has a file system of its own, in which mounts may be changed.
