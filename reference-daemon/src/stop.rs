@@ -19,7 +19,7 @@ use crate::pid_file::{ROLE, Witness};
 /// helps against strangers, but not against another instance; nor against time, which passes between the look and
 /// the signal.
 ///
-/// *The article* does just that, reading the number and signalling it until the signal fails.
+/// *The article* has no such command, and leaves its reader to type that one.
 ///
 /// *Here* the number in the file is never read:
 ///
