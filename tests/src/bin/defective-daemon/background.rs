@@ -23,8 +23,8 @@ use reference_daemon::{
 use crate::Defective;
 use crate::life::Daemon;
 use crate::tricks::{
-    allocate_by_limit, callers_umask, close_one_by_one, directory_for_all, duplicate, duplicate_of_pipe, is_open, keep,
-    keep_terminal, listen, map_a_file_here, run_is_empty, take_terminal, terminal, watch,
+    callers_umask, close_one_by_one, directory_for_all, duplicate, duplicate_of_pipe, is_open, keep, keep_terminal,
+    listen, map_a_file_here, map_by_limit, run_is_empty, take_terminal, terminal, watch,
 };
 use crate::workers::{Worker, child, work_unstoppably};
 
@@ -138,7 +138,9 @@ impl Defective {
             return outcome.wait(getpid());
         }
         if self.has("needs-sigchld") {
-            waitpid(first_child, None).map_err(Failure::system("wait for the first child"))?;
+            let ended = waitpid(first_child, None);
+            outcome.wait(getpid())?;
+            return ended.map(drop).map_err(Failure::system("wait for the first child"));
         }
         outcome.wait(first_child)?;
         while self.has("launcher-stays") {
@@ -319,7 +321,7 @@ impl Defective {
             take_terminal();
         }
         if self.has("allocates-by-limit") {
-            allocate_by_limit();
+            map_by_limit();
         }
         if self.has("world-writable-directory") {
             daemon.files.extend(directory_for_all(&options.pid_file.with_extension("d")));
