@@ -186,9 +186,9 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
     subject.log = cli.log.clone().or(subject.log);
     subject.cwd = cli.cwd.clone().unwrap_or(subject.cwd);
     subject.user.clone_from(&cli.user);
-    subject.stop.clone_from(&cli.stop);
+    subject.stop = cli.stop.clone().or(subject.stop);
     subject.ready.clone_from(&cli.ready);
-    subject.environment.clone_from(&cli.env);
+    subject.environment.extend(cli.env.iter().cloned());
     subject.timeout = cli.timeout.unwrap_or(subject.timeout);
     Ok(vec![(subject, base.clone())])
 }

@@ -36,16 +36,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
                 Ok(Then::Fresh)
             },
         },
-        Step {
-            name: "sigchld",
-            needs_daemon: false,
-            act: |world, _| {
-                let mut start = world.start();
-                start.inheritance.ignored = vec![libc::SIGCHLD];
-                attempt(world, "sigchld", start)?;
-                Ok(Then::Fresh)
-            },
-        },
+        alone!("sigchld", Dirt::ChildSignal),
         Step {
             name: "everything",
             needs_daemon: false,
@@ -68,7 +59,7 @@ fn plant(world: &mut World<'_>, known: &Known, name: &str, dirt: &[Dirt]) -> Act
     let before = world.files_anybody_may_write();
     let (ended, look) = attempt(world, name, world.dirty_start(dirt))?;
     if dirt.contains(&Dirt::Umask) {
-        world.look_for_files_anybody_may_write("writable", &before);
+        world.look_for_files_anybody_may_write(name, &before);
     }
     Ok(known.is_matched_by(ended, &look))
 }

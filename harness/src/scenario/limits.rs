@@ -14,7 +14,6 @@ macro_rules! limited {
                     world.unseen($name, Unseen::Skip(why.to_owned()));
                     return Ok(Then::Continue);
                 };
-                let _ = (low, high);
                 let mut start = world.start();
                 start.inheritance.open_files = Some(($limit(low, high), high));
                 world.launch($name, start)?;

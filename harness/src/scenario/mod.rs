@@ -174,6 +174,8 @@ impl Scenario {
         world.awaits_pidfile = !known.pidfile_names_nobody;
         world.restless = known.restless;
         (self.start)(world, known)?;
+        // Each new life would wait for the launcher as long as this one has.
+        let hangs = world.launcher_hangs;
         for (index, step) in self.steps.iter().enumerate().skip(from) {
             if step.needs_daemon && !world.main_lives() {
                 world.record_end_by_itself();
@@ -186,10 +188,9 @@ impl Scenario {
                 Then::Fresh if index + 1 == self.steps.len() => break,
                 Then::Fresh => {}
             }
-            if !world.launcher_hangs {
+            if !hangs {
                 return Ok(Some(index + 1));
             }
-            // Each new life would wait for the launcher as long as this one has.
             for step in &self.steps[index + 1..] {
                 world.unseen(step.name, Unseen::Broken("the launcher did not end (see launcher-exits)".to_owned()));
             }

@@ -55,26 +55,32 @@ pub(super) static DELETED: Scenario = Scenario {
     }],
 };
 
-/// The command as it has to be written elsewhere, if that can be told.
-fn command_for_elsewhere(world: &World<'_>) -> Result<Vec<OsString>, Unseen> {
+/// The command as it has to be written elsewhere, and those of its words that may be names of files of the launch
+/// directory's, or something else altogether.
+fn command_for_elsewhere(world: &World<'_>) -> (Vec<OsString>, Vec<OsString>) {
     let here = world.launch_directory();
     let mut command = world.subject.command.clone();
+    let mut names = Vec::new();
     for (index, word) in command.iter_mut().enumerate() {
         let is_path = word.as_bytes().contains(&b'/');
         if Path::new(word).is_absolute() || (index == 0 && !is_path) || !here.join(&*word).exists() {
             continue;
         }
-        if !is_path {
-            let why = format!("`{}` may be a file of the launch directory's", word.to_string_lossy().escape_debug());
-            return Err(Unseen::Skip(why));
+        if is_path {
+            *word = here.join(&*word).into_os_string();
+        } else {
+            names.push(word.clone());
         }
-        *word = here.join(&*word).into_os_string();
     }
-    Ok(command)
+    (command, names)
 }
 
 fn deleted(world: &World<'_>) -> Result<Start, Unseen> {
-    let command = command_for_elsewhere(world)?;
+    let (command, names) = command_for_elsewhere(world);
+    if let Some(name) = names.iter().find(|name| world.launch_directory().join(name).is_file()) {
+        let why = format!("`{}` is a file of the launch directory's", name.to_string_lossy().escape_debug());
+        return Err(Unseen::Skip(why));
+    }
     let directory = world.private.join("gone");
     std::fs::create_dir(&directory)
         .map_err(|error| Unseen::Broken(format!("cannot make {}: {error}", directory.display())))?;
@@ -99,7 +105,11 @@ fn relative(world: &World<'_>) -> Result<Start, Unseen> {
     let Some(directory) = paths.iter().find(named).and_then(|path| path.parent()) else {
         return Err(Unseen::Skip("neither a PID file nor a log is named by the command".to_owned()));
     };
-    let mut command = command_for_elsewhere(world)?;
+    let (mut command, names) = command_for_elsewhere(world);
+    for name in names {
+        // Where it is not a file's it is no harm either.
+        let _ = std::os::unix::fs::symlink(world.launch_directory().join(&name), directory.join(&name));
+    }
     for path in paths.iter().filter(|path| path.parent() == Some(directory)) {
         let Some(name) = path.file_name() else { continue };
         let short = Path::new(".").join(name);

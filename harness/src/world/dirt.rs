@@ -2,15 +2,16 @@
 
 use super::World;
 use super::launching::Start;
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// The largest limit of open files that is planted: a daemon that closes one descriptor after another gets there, too.
 const MOST_FILES: u64 = 65536;
 /// Planted low, in the middle and beyond what careless loops reach; the highest allowed comes on top.
 const DESCRIPTORS: [i32; 9] = [3, 4, 5, 9, 57, 255, 256, 300, 1023];
-/// Limits under which memory use is compared. A daemon that closes one after another gets to the end of the higher, too.
-const LOW_LIMIT: u64 = 1024;
-const HIGH_LIMIT: u64 = 1 << 20;
+/// The highest limit under which memory use is looked at: a daemon that closes one after another gets to its end, too.
+const HIGH_LIMIT: u64 = 1 << 18;
+/// Below this nothing would be seen.
+const LEAST_LIMIT: u64 = 4096;
 /// What is added to the caller's own badness.
 const OOM_SCORE: i32 = 123;
 /// Groups that no account has.
@@ -39,8 +40,10 @@ pub(crate) enum Dirt {
     Descriptors,
     /// Every signal blocked.
     Blocked,
-    /// Every signal ignored that can be.
+    /// Every signal ignored that can be, but SIGCHLD.
     Ignored,
+    /// SIGCHLD ignored, which changes what wait(2) does.
+    ChildSignal,
     /// A umask that forbids nothing.
     Umask,
     /// Variables.
@@ -78,7 +81,8 @@ impl World<'_> {
                     inheritance.descriptors.push(highest);
                 }
                 Dirt::Blocked => inheritance.blocked = signals(),
-                Dirt::Ignored => inheritance.ignored = signals(),
+                Dirt::Ignored => inheritance.ignored.extend(signals().into_iter().filter(|s| *s != libc::SIGCHLD)),
+                Dirt::ChildSignal => inheritance.ignored.push(libc::SIGCHLD),
                 Dirt::Umask => inheritance.umask = 0,
                 Dirt::Environment => {
                     let pairs = VARIABLES.iter().map(|(name, value)| (name.into(), value.into()));
@@ -96,13 +100,19 @@ impl World<'_> {
         start
     }
 
-    /// A low and a high limit of open files to be started under, where there is a difference that can be seen.
+    /// A low and a high limit of open files to be started under, where there is a difference that can be seen. The low one
+    /// is half of the high one, so that what a daemon's own configuration bounds is below both.
     pub(crate) fn limits_of_files(&self) -> Option<(u64, u64)> {
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-        // Root may raise it as far as the kernel goes (proc_sys_fs(5), nr_open).
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+        // Who may raise it may go as far as the kernel does (proc_sys_fs(5), nr_open).
         let most = std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
-        let high = if self.may_change_accounts() { hard.max(most.unwrap_or(hard)) } else { hard }.min(HIGH_LIMIT);
-        (high >= LOW_LIMIT * 64).then_some((LOW_LIMIT, high))
+        let most = most.unwrap_or(hard).max(hard).min(HIGH_LIMIT);
+        let may_raise = hard < most && setrlimit(Resource::RLIMIT_NOFILE, soft, most).is_ok();
+        if may_raise {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+        }
+        let high = if may_raise { most } else { hard.min(HIGH_LIMIT) };
+        (high >= LEAST_LIMIT).then_some((high / 2, high))
     }
 
     /// Whether the subject is started as root, and that is root of the machine's: it may take any account.
