@@ -1,19 +1,21 @@
 //! The JSON of the contract. Its types are its schema.
 
-use crate::check::{Check, Verdict};
+use crate::check::{Check, Family, Level, Profile, Verdict};
+use crate::observation::Isolation;
 use crate::run::{Judged, Outcome, Recording};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The version that readers may rely on.
 pub const SCHEMA: &str = "daemonspec/1";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Report<'a> {
     schema: &'static str,
     subjects: Vec<Subject<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Subject<'a> {
     name: &'a str,
     command: Vec<&'a str>,
@@ -25,7 +27,7 @@ struct Subject<'a> {
     checks: Vec<CheckResult<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Counts {
     pass: usize,
     fail: usize,
@@ -33,7 +35,7 @@ struct Counts {
     broken: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct CheckResult<'a> {
     id: &'static str,
     family: &'static str,
@@ -50,13 +52,13 @@ struct CheckResult<'a> {
     waived: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct List {
     schema: &'static str,
     checks: Vec<Listed>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Listed {
     id: &'static str,
     family: &'static str,

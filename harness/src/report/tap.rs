@@ -53,7 +53,7 @@ fn subject(out: &mut String, outcome: &Outcome) {
 
 fn diagnosis(out: &mut String, judged: &Judged) {
     let check = judged.check;
-    let mut lines = vec![("severity", text(judged.verdict.as_str())), ("level", text(check.level.as_str()))];
+    let mut lines = vec![("level", text(check.level.as_str()))];
     match Standing::of(judged) {
         Standing::Failed(failure) | Standing::Waived(failure, _) => lines.extend(seen(failure)),
         Standing::Unexpected(_) => lines.push(("message", text(UNEXPECTED))),
