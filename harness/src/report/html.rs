@@ -3,9 +3,8 @@
 //! The markup is in report.html, beside this file. The template escapes all that it is given but the checks' pages, which are
 //! ours and rendered here.
 
-use super::{Standing, UNEXPECTED, command, counts, place, take_out, verdict};
+use super::{Standing, UNEXPECTED, command, counts, place, shown, take_out, verdict};
 use crate::check::{Check, Failure, Family, Level, catalogue};
-use crate::observation::printable;
 use crate::run::{Judged, Outcome};
 use askama::Template;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
@@ -70,15 +69,15 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn expected(&self) -> Option<String> {
-        self.failure.map(|f| printable(&f.expected))
+        self.failure.map(|f| shown(&f.expected))
     }
 
     fn actual(&self) -> Option<String> {
-        self.failure.map(|f| printable(&f.actual))
+        self.failure.map(|f| shown(&f.actual))
     }
 
     fn evidence(&self) -> Vec<String> {
-        self.failure.map(|f| f.evidence.iter().map(|line| printable(line)).collect()).unwrap_or_default()
+        self.failure.map(|f| f.evidence.iter().map(|line| shown(line)).collect()).unwrap_or_default()
     }
 }
 
@@ -116,13 +115,13 @@ pub fn report(outcomes: &[Outcome]) -> String {
         .map(|state| Tally { state, count: subjects.iter().map(|s| s.count(state.word)).sum() })
         .collect();
     let report = Report { title: title(outcomes), subjects, tally, levels: Level::ALL, pages };
-    // Writing to memory does not fail.
-    report.render().unwrap_or_default()
+    // Writing to memory does not fail. A template loses its last newline.
+    report.render().unwrap_or_default() + "\n"
 }
 
 fn title(outcomes: &[Outcome]) -> String {
     match outcomes {
-        [one] => format!("{} {}", printable(&one.name), verdict(one)),
+        [one] => format!("{} {}", shown(&one.name), verdict(one)),
         many => format!("{} of {} daemons conform", many.iter().filter(|o| o.conforms()).count(), many.len()),
     }
 }
@@ -141,7 +140,7 @@ fn subject(number: usize, outcome: &Outcome) -> Subject<'_> {
         STATES.into_iter().map(|state| Tally { state, count: rows().filter(|r| r.state == state).count() }).collect();
     Subject {
         number,
-        name: printable(&outcome.name),
+        name: shown(&outcome.name),
         tone: match outcome.exit_code() {
             0 => PASS.word,
             1 => FAIL.word,
@@ -169,10 +168,10 @@ fn row(judged: &Judged) -> Row<'_> {
             Row { remedy: Some(take_out(check.id, why)), ..row(FAIL, Some(UNEXPECTED.to_owned()), None) }
         }
         Standing::Waived(failure, why) => {
-            Row { remedy: Some(check.remedy.to_owned()), ..row(WAIVED, Some(printable(why)), Some(failure)) }
+            Row { remedy: Some(check.remedy.to_owned()), ..row(WAIVED, Some(shown(why)), Some(failure)) }
         }
-        Standing::Skipped(why) => row(SKIP, Some(printable(why)), None),
-        Standing::Broken(why) => row(UNSEEN, Some(printable(why)), None),
+        Standing::Skipped(why) => row(SKIP, Some(shown(why)), None),
+        Standing::Broken(why) => row(UNSEEN, Some(shown(why)), None),
     }
 }
 

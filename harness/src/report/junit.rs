@@ -3,9 +3,8 @@
 //! Every failure is a `failure`, of whatever level; its `type` is the level, and the exit status of the run says whether it
 //! counted. Without timestamps, so that the same observations give the same bytes; `time` of the suite aside.
 
-use super::{Standing, UNEXPECTED, command, take_out};
+use super::{Standing, UNEXPECTED, command, shown, take_out};
 use crate::check::{Check, Failure};
-use crate::observation::printable;
 use crate::run::{Judged, Outcome};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 use std::fmt::Write;
@@ -19,7 +18,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
 }
 
 fn suite(outcome: &Outcome) -> TestSuite {
-    let mut suite = TestSuite::new(printable(&outcome.name));
+    let mut suite = TestSuite::new(shown(&outcome.name));
     suite.set_time(outcome.duration);
     suite.add_properties([
         Property::new("command", command(outcome)),
@@ -38,7 +37,7 @@ fn case(judged: &Judged) -> TestCase {
         Standing::Failed(failure) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_type(check.level.as_str());
-            status.set_message(printable(&failure.actual)).set_description(details(check, failure));
+            status.set_message(shown(&failure.actual)).set_description(details(check, failure));
             status
         }
         Standing::Unexpected(why) => {
@@ -49,17 +48,17 @@ fn case(judged: &Judged) -> TestCase {
         }
         Standing::Broken(why) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_message(printable(why));
+            status.set_message(shown(why));
             status
         }
         Standing::Waived(failure, why) => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(format!("waived: {}", printable(why))).set_description(details(check, failure));
+            status.set_message(format!("waived: {}", shown(why))).set_description(details(check, failure));
             status
         }
         Standing::Skipped(why) => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(printable(why));
+            status.set_message(shown(why));
             status
         }
     };
@@ -71,7 +70,7 @@ fn case(judged: &Judged) -> TestCase {
 fn details(check: &Check, failure: &Failure) -> String {
     let mut out = String::new();
     let mut field = |name: &str, value: &str| {
-        let _ = writeln!(out, "{:<9} {}", format!("{name}:"), printable(value));
+        let _ = writeln!(out, "{:<9} {}", format!("{name}:"), shown(value));
     };
     field("expected", &failure.expected);
     field("actual", &failure.actual);

@@ -4,9 +4,8 @@
 //! numeric reference. Such a reference never begins markup, not in a table either, where a code span's backslashes would
 //! be read in more than one way.
 
-use super::{Standing, UNEXPECTED, command, counts, place, take_out, verdict};
+use super::{Standing, UNEXPECTED, command, counts, place, shown, take_out, verdict};
 use crate::check::Failure;
-use crate::observation::printable;
 use crate::run::{Judged, Outcome};
 use std::fmt::Write;
 
@@ -126,7 +125,7 @@ fn code(text: &str, width: usize) -> String {
 
 /// `text` with nothing in it that means anything.
 fn escaped(text: &str, width: usize) -> String {
-    let text = printable(text);
+    let text = shown(text);
     let mut out = String::with_capacity(text.len());
     for (index, c) in text.chars().enumerate() {
         if index == width {

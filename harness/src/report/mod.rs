@@ -38,18 +38,24 @@ impl<'a> Standing<'a> {
     }
 }
 
+/// Words of the subject's as any format may hold them: printable, and without the two characters that are neither XML's nor
+/// YAML's.
+fn shown(text: &str) -> String {
+    printable(text).replace('\u{fffe}', "\\u{fffe}").replace('\u{ffff}', "\\u{ffff}")
+}
+
 /// What an unexpected pass says of itself.
 const UNEXPECTED: &str = "it passes now, and the manifest still expects it to fail";
 
 /// How to mend that.
 fn take_out(id: &str, why: &str) -> String {
-    format!("take `{id}` (\"{}\") out of the manifest's expect", printable(why))
+    format!("take `{id}` (\"{}\") out of the manifest's expect", shown(why))
 }
 
 /// The command on one line.
 fn command(outcome: &Outcome) -> String {
     let words: Vec<&str> = outcome.command.iter().map(Text::as_str).collect();
-    printable(&words.join(" "))
+    shown(&words.join(" "))
 }
 
 /// The sandbox, in a word or two.

@@ -3,9 +3,8 @@
 //! A failure that does not count, because it is waived or below the level of the run, is a TODO: the subject's own test
 //! point is `ok` just where the run's exit status is 0.
 
-use super::{Standing, UNEXPECTED, counts, take_out, verdict};
+use super::{Standing, UNEXPECTED, counts, shown, take_out, verdict};
 use crate::check::Failure;
-use crate::observation::printable;
 use crate::run::{Judged, Outcome};
 use serde_json::Value;
 use std::fmt::Write;
@@ -33,9 +32,10 @@ fn subject(out: &mut String, outcome: &Outcome) {
             Standing::Passed => (true, None),
             Standing::Skipped(why) => (true, Some(format!("SKIP {}", escaped(why)))),
             Standing::Waived(_, why) => (false, Some(format!("TODO {}", escaped(why)))),
-            Standing::Failed(_) if judged.check.level < outcome.level => {
-                (false, Some(format!("TODO {}: does not count, the run asks for {}", judged.check.level, outcome.level)))
-            }
+            Standing::Failed(_) if judged.check.level < outcome.level => (
+                false,
+                Some(format!("TODO {}: does not count, the run asks for {}", judged.check.level, outcome.level)),
+            ),
             Standing::Failed(_) | Standing::Unexpected(_) | Standing::Broken(_) => (false, None),
         };
         let not = if ok { "" } else { "not " };
@@ -78,9 +78,9 @@ fn seen(failure: &Failure) -> [(&'static str, String); 3] {
     [("expected", text(&failure.expected)), ("actual", text(&failure.actual)), ("evidence", list(&evidence))]
 }
 
-/// A scalar of YAML, and all on one line: YAML takes JSON's strings, whatever is in them.
+/// A scalar of YAML, and all on one line: YAML takes JSON's strings, if they are printable.
 fn text(text: &str) -> String {
-    Value::from(yaml(text)).to_string()
+    Value::from(shown(text)).to_string()
 }
 
 fn list(lines: &[&str]) -> String {
@@ -88,12 +88,7 @@ fn list(lines: &[&str]) -> String {
     format!("[{}]", lines.join(", "))
 }
 
-/// Of what JSON's strings may hold and YAML's may not, [`printable`] leaves two.
-fn yaml(text: &str) -> String {
-    printable(text).replace('\u{fffe}', "\\u{fffe}").replace('\u{ffff}', "\\u{ffff}")
-}
-
 /// A description, or the reason of a directive: one line, in which `#` begins nothing and a backslash is itself.
 fn escaped(text: &str) -> String {
-    printable(text).replace('\\', "\\\\").replace('#', "\\#")
+    shown(text).replace('\\', "\\\\").replace('#', "\\#")
 }
