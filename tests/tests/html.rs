@@ -34,6 +34,9 @@ struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // Asked to, it ends in order; told to, it would leave its children to end when they notice.
+        let _ = self.to.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        while self.from.recv_timeout(DEADLINE).is_ok() {}
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -49,6 +52,7 @@ impl Browser {
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe"])
             .arg(format!("--user-data-dir={}", directory.path().join("profile").display()))
+            .env("TMPDIR", directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -82,7 +86,8 @@ impl Browser {
     /// The answer to a command of its protocol. What else it tells is kept.
     fn ask(&mut self, method: &str, parameters: Value) -> Value {
         self.sent += 1;
-        let mut message = json!({ "id": self.sent, "method": method, "params": parameters });
+        let mut message = json!({ "id": self.sent, "method": method });
+        message["params"] = parameters;
         if let Some(session) = &self.session {
             message["sessionId"] = session.as_str().into();
         }
