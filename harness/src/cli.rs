@@ -116,8 +116,8 @@ pub struct List {
     #[arg(long, value_name = "NAME")]
     pub profile: Option<Profile>,
     /// How the list is written
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = ListFormat::Terminal)]
+    pub format: ListFormat,
 }
 
 /// Options of `explain`.
@@ -130,6 +130,23 @@ pub struct Explain {
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    /// For a person
+    Terminal,
+    /// For a program
+    Json,
+    /// JUnit XML, for a CI server
+    Junit,
+    /// Test Anything Protocol, version 14
+    Tap,
+    /// For the summary of a CI job
+    Markdown,
+    /// One file for a browser
+    Html,
+}
+
+/// How the list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
     /// For a person
     Terminal,
     /// For a program

@@ -3,7 +3,7 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 use daemonspec::check::{self, Profile, catalogue};
-use daemonspec::cli::{Check, Cli, Command, Format, List};
+use daemonspec::cli::{Check, Cli, Command, Format, List, ListFormat};
 use daemonspec::run::{self, Event, Options, Outcome, RunError};
 use daemonspec::subject::Subject;
 use daemonspec::{manifest, report, sandbox};
@@ -79,8 +79,8 @@ fn act(cli: Cli) -> Result<i32, Trouble> {
 fn list(options: &List) -> Result<i32, Trouble> {
     let checks: Vec<_> = catalogue().filter(|c| options.profile.is_none_or(|p| c.profiles.contains(&p))).collect();
     print(&match options.format {
-        Format::Terminal => report::terminal::list(&checks),
-        Format::Json => report::json::list(&checks),
+        ListFormat::Terminal => report::terminal::list(&checks),
+        ListFormat::Json => report::json::list(&checks),
     })
 }
 
@@ -117,6 +117,10 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
     let text = match cli.format {
         Format::Terminal => report::terminal::report(&outcomes, cli.verbose),
         Format::Json => report::json::report(&outcomes),
+        Format::Junit => report::junit::report(&outcomes),
+        Format::Tap => report::tap::report(&outcomes),
+        Format::Markdown => report::markdown::report(&outcomes),
+        Format::Html => report::html::report(&outcomes),
     };
     match output {
         Some(output) => output.write(&text)?,
