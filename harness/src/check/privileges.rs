@@ -13,10 +13,10 @@ pub(super) const CHECKS: &[Check] = &[check!("privileges-dropped", Must, Privile
 const WAYS_BACK: [(u64, &str); 2] = [(6, "CAP_SETGID"), (7, "CAP_SETUID")];
 
 fn dropped(case: &Case<'_>) -> Judgement {
-    let Some(account) = &case.record.drops_to else { return skip("no account was declared; give --user") };
     case.daemon()?;
     let seen = case.scenario("account")?;
     let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
+    let Some(account) = &case.record.drops_to else { return skip("no account was declared; give --user") };
     let planted: Vec<u32> =
         launch.inherits()?.groups.iter().copied().filter(|group| !account.groups.contains(group)).collect();
     if planted.is_empty() {

@@ -239,7 +239,10 @@ const RECORDING: &str = "daemonspec-recording/1";
 /// Writes what was seen of the `outcomes`, so that [`read_recordings`] can have it judged again.
 pub fn recordings(outcomes: &[Outcome]) -> String {
     let subjects = outcomes.iter().map(|o| o.recording.clone()).collect();
-    pretty(&Recordings { schema: RECORDING.to_owned(), subjects })
+    // For programs, and long: no white space.
+    let mut text = serde_json::to_string(&Recordings { schema: RECORDING.to_owned(), subjects }).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 /// Reads what [`recordings`] wrote.
