@@ -135,7 +135,7 @@ const CASES: &[Case] = &[
     ("stop-status", |r| stop(r, "terminal", "sigterm").ended = Some(Exit::Signal(9))),
     ("stop-leaves-no-orphans", |r| {
         let left = daemon(r).clone();
-        stop(r, "terminal", "sigterm").left.push(left);
+        stop(r, "terminal", "stop").left.push(left);
     }),
     ("restart-after-kill", |r| gone(look(r, "crash", "after"))),
     ("new-session", |r| {
@@ -194,7 +194,7 @@ const CASES: &[Case] = &[
     ("pidfile-format", |r| set_pidfile(r, b"5\0\n")),
     ("pidfile-removed", |r| {
         let file = look(r, "terminal", "rest").pidfile.clone();
-        stop(r, "terminal", "sigterm").pidfile = file;
+        stop(r, "terminal", "stop").pidfile = file;
     }),
     ("pidfile-removed-by-owner-only", |r| look(r, "twice", "after").pidfile.as_mut().unwrap().found = None),
     ("second-instance-refused", |r| another(look(r, "twice", "after"), |_| {})),
