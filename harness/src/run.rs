@@ -426,11 +426,13 @@ impl<'a> Run<'a> {
             patience: self.subject.timeout * 20 + Duration::from_secs(30),
         };
         let clean = known.is_none();
+        let mut waited_in_vain = false;
         let mut seen = Vec::new();
         let mut from = 0;
         loop {
             // The clean launch learns from its own first life.
-            let known = known.cloned().unwrap_or_else(|| Known::from_clean_launch(&seen));
+            let mut known = known.cloned().unwrap_or_else(|| Known::from_clean_launch(&seen));
+            known.pidfile_names_nobody |= waited_in_vain;
             let act = |inside| {
                 let Run { subject, environment, private, style, .. } = self;
                 scenario.perform(from, subject, environment, private, *style, &known, inside)
@@ -444,6 +446,7 @@ impl<'a> Run<'a> {
                 on_event(Event::Warning(&format!("the sandbox is without {}", life.missing.join(", "))));
             }
             seen.extend(life.seen);
+            waited_in_vain |= life.waited_in_vain;
             if let Some(halt) = life.halt {
                 return Err(self.halted(halt));
             }

@@ -137,7 +137,9 @@ fn relative_paths(case: &Case<'_>) -> Judgement {
     let seen = case.scenario("relative")?;
     let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
     if let Some(lacking) = case.lacks(look, launch.ended)? {
-        return fail(format!("it starts in {}, its paths relative to that", launch.directory), lacking, launch.words());
+        let mut evidence = vec![format!("started in {}, with ./NAME for its paths there", launch.directory)];
+        evidence.extend(launch.words());
+        return fail("it starts, and its files come to be where it was started", lacking, evidence);
     }
     let was_written = |file: &Option<FileSeen>| file.as_ref().is_some_and(|f| f.found.is_some());
     let clean = case.clean_look()?;

@@ -202,7 +202,7 @@ fn lock_not_inherited(case: &Case<'_>) -> Judgement {
     if !killed.delivered || killed.survived {
         return broken("the main process could not be killed");
     }
-    let (before, launch, look) = (seen.look("before")?, seen.launch("alone")?, seen.look("alone")?);
+    let (before, launch, look) = (seen.look("running")?, seen.launch("alone")?, seen.look("alone")?);
     let is_old = |p: &&Process| before.members.iter().any(|b| b.pid == p.pid && b.image == p.image);
     let left: Vec<&Process> = look.alive().filter(is_old).collect();
     let started = look.main().is_some_and(|main| !is_old(&main));

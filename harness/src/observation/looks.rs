@@ -40,6 +40,8 @@ pub enum MainBy {
 pub struct Look {
     /// Whether all was at rest: between two readings no thread of any member ran.
     pub at_rest: bool,
+    /// Whether the standard streams were still to change when all first seemed to be done. Only a patient look can tell.
+    pub late: bool,
     /// All members, by process id.
     pub members: Vec<Process>,
     /// The main process, and how it was found.

@@ -128,15 +128,25 @@ pub(crate) fn hold(call: libc::c_long) -> nix::Result<RawFd> {
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: `program` and the filter it points to live through the call.
-    let fd = unsafe {
+    let fd = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, HOLD_FLAGS, &raw const program) };
+    Errno::result(fd).map(|fd| fd as RawFd)
+}
+
+/// A held call is not interrupted by a signal that has a handler, as the real one would not be (Linux 5.19).
+const HOLD_FLAGS: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+
+/// Whether this kernel can [`hold`] a call, and the caller may have it do so.
+pub(crate) fn may_hold() -> bool {
+    // SAFETY: a null filter is never read: the answer is EFAULT where all else is in order (seccomp(2)).
+    let done = unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
-            &raw const program,
+            HOLD_FLAGS,
+            std::ptr::null::<libc::sock_fprog>(),
         )
     };
-    Errno::result(fd).map(|fd| fd as RawFd)
+    done < 0 && Errno::last() == Errno::EFAULT && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
 }
 
 /// A copy of another process's descriptor (pidfd_getfd(2)).

@@ -27,6 +27,8 @@ pub(super) static SCENARIO: Scenario = Scenario {
             name: "alone",
             needs_daemon: true,
             act: |world, _| {
+                // Each life has a "before"; this is the one of those that are killed now.
+                world.look("running")?;
                 world.kill_main("killed")?;
                 world.launch("alone", world.start().errors_apart())?;
                 world.look("alone")?;

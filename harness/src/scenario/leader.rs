@@ -13,7 +13,10 @@ pub(super) static SCENARIO: Scenario = Scenario {
     start: |world, _| {
         if !world.may_hold() {
             for name in ["start", "rest"] {
-                world.unseen(name, Unseen::Skip("holding a system call needs a sandbox, or root".to_owned()));
+                world.unseen(
+                    name,
+                    Unseen::Skip("holding a system call needs Linux 5.19, and a sandbox or root".to_owned()),
+                );
             }
             return Ok(());
         }

@@ -72,6 +72,8 @@ pub struct Known {
     pub pidfile_names_nobody: bool,
     /// It did not come to rest within its deadline.
     pub restless: bool,
+    /// Its streams changed after its start seemed to be over: nobody may look too early.
+    pub is_late: bool,
     /// A first life was watched until its start had no more pauses; the look that counts is that one's.
     pub pauses_have_passed: bool,
     /// How the launcher ended.
@@ -100,6 +102,7 @@ impl Known {
         Known {
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
             restless: !look.at_rest,
+            is_late: look.late,
             pauses_have_passed: true,
             pidfile_names_nobody: look.pidfile.is_some()
                 && !look.alive().any(|p| Some(p.pid) == named || Some(p.inner_pid) == named),
@@ -122,6 +125,8 @@ pub(crate) struct Life {
     /// The step to go on with in a fresh sandbox; `None` when all is done.
     pub(crate) next: Option<usize>,
     pub(crate) halt: Option<Halt>,
+    /// Whether a PID file was waited for in vain; the next life need not do so too.
+    pub(crate) waited_in_vain: bool,
     /// Parts of the machine's file system that the sandbox could not show.
     pub(crate) missing: Vec<String>,
 }
@@ -160,19 +165,24 @@ impl Scenario {
         let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
         let mut world = match World::new(subject, environment, private, style, inside) {
             Ok(world) => world,
-            Err(halt) => return Life { seen: Vec::new(), next: None, halt: Some(halt), missing },
+            Err(halt) => {
+                return Life { seen: Vec::new(), next: None, halt: Some(halt), waited_in_vain: false, missing };
+            }
         };
         let outcome = world.set_up().and_then(|()| self.live(from, &mut world, known));
+        let waited_in_vain = world.waited_in_vain;
         let seen = world.finish();
-        match outcome {
-            Ok(next) => Life { seen, next, halt: None, missing },
-            Err(halt) => Life { seen, next: None, halt: Some(halt), missing },
-        }
+        let (next, halt) = match outcome {
+            Ok(next) => (next, None),
+            Err(halt) => (None, Some(halt)),
+        };
+        Life { seen, next, halt, waited_in_vain, missing }
     }
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
         world.awaits_pidfile = !known.pidfile_names_nobody;
         world.restless = known.restless;
+        world.is_patient = known.is_late;
         (self.start)(world, known)?;
         // Each new life would wait for the launcher as long as this one has.
         let hangs = world.launcher_hangs;

@@ -63,11 +63,12 @@ impl World<'_> {
     pub(crate) fn settle(&mut self) -> Acted<bool> {
         let deadline = self.deadline();
         let mut at_rest = false;
-        self.await_that(deadline, |world| {
+        let settled = self.await_that(deadline, |world| {
             at_rest = world.rest(deadline)?;
             let members = world.member_pids();
             Ok(!at_rest || members.is_empty() || world.is_ready(&members) || observe::waits_without_limit(&members))
         })?;
+        self.waited_in_vain |= !settled;
         Ok(at_rest)
     }
 
@@ -159,8 +160,11 @@ impl World<'_> {
     /// Looks around once the start has settled, and remembers which process is the daemon.
     pub(crate) fn look(&mut self, name: &str) -> Acted<Look> {
         let at_rest = self.settle()?;
+        let mut late = false;
         if self.may_not_be_done() {
+            let before = streams(&observe::processes(&self.member_pids()));
             self.let_pauses_pass()?;
+            late = self.is_patient && before != streams(&observe::processes(&self.member_pids()));
         }
         self.catch_up_with_errors();
         let members = observe::processes(&self.member_pids());
@@ -179,7 +183,7 @@ impl World<'_> {
         }
         let log = self.log.as_deref().map(files::seen);
         let pidfile_directories = self.pidfile.as_deref().map(files::directories_above).unwrap_or_default();
-        let look = Look { at_rest, members, main, pidfile, pidfile_directories, log };
+        let look = Look { at_rest, late, members, main, pidfile, pidfile_directories, log };
         self.known_members = look.members.iter().map(|p| p.pid).collect();
         self.record(name, Seen::Look(Box::new(look.clone())));
         Ok(look)
@@ -261,6 +265,15 @@ impl World<'_> {
     pub(crate) fn main_lives(&self) -> bool {
         self.main.as_ref().is_some_and(|main| !is_readable(main.pidfd.as_fd()))
     }
+}
+
+/// What the processes' standard streams lead to.
+fn streams(processes: &[Process]) -> Vec<(Pid, i32, Text)> {
+    let of = |p: &Process| {
+        let standard = p.descriptors.iter().flatten().filter(|d| d.fd <= 2);
+        standard.map(|d| (p.pid, d.fd, d.target.clone())).collect::<Vec<_>>()
+    };
+    processes.iter().flat_map(of).collect()
 }
 
 /// The file that a process writes its output to, if it is one.

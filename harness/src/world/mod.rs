@@ -19,7 +19,7 @@ pub(crate) use planting::plant;
 
 use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Unseen};
 use crate::observe::{self, Pulse};
-use crate::sandbox::{self, Inside};
+use crate::sandbox::{self, Inside, sys};
 use crate::subject::Subject;
 use holding::Hold;
 use nix::sys::signal::{SigSet, Signal};
@@ -94,6 +94,8 @@ pub(crate) struct World<'a> {
     pub awaits_pidfile: bool,
     /// Whether the start's own word (a PID file, readiness) that it is done is not enough.
     pub is_patient: bool,
+    /// Whether a PID file was waited for up to the deadline, and did not come.
+    pub waited_in_vain: bool,
     /// The members as of the last look.
     known_members: BTreeSet<Pid>,
     /// How many deadlines a launcher gets to end.
@@ -143,6 +145,7 @@ impl<'a> World<'a> {
             residue: Vec::new(),
             awaits_pidfile: true,
             is_patient: false,
+            waited_in_vain: false,
             known_members: BTreeSet::new(),
             launch_patience: 1,
             launcher_hangs: false,
@@ -211,9 +214,9 @@ impl<'a> World<'a> {
         &self.inside.launch_directory
     }
 
-    /// Whether a system call of the subject's may be held: that takes CAP_SYS_ADMIN in its user namespace.
+    /// Whether a system call of the subject's may be held: that takes CAP_SYS_ADMIN in its user namespace, and the kernel.
     pub(crate) fn may_hold(&self) -> bool {
-        self.is_isolated() || nix::unistd::geteuid().is_root()
+        (self.is_isolated() || nix::unistd::geteuid().is_root()) && sys::may_hold()
     }
 
     /// Whether the sandbox has a file system of its own, in which mounts may be changed.
