@@ -3,5 +3,5 @@
 mod read;
 mod write;
 
-pub use read::{Entry, ManifestError, parse, read};
+pub use read::{Entry, ManifestError, keys, parse, read};
 pub use write::{NotUtf8, WriteError, is_writable, write};

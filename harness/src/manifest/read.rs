@@ -340,6 +340,11 @@ const KEYS: &[(&str, Take)] = &[
     ("expect", expected),
 ];
 
+/// The keys of a daemon's table.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| *key)
+}
+
 /// Options of `check` that are a run's and not a daemon's.
 const OF_A_RUN: &[&str] = &["manifest", "format", "output", "record", "replay", "verbose"];
 
