@@ -90,7 +90,7 @@ pub struct Check {
 /// The options that describe the subject.
 #[derive(Debug, Args)]
 pub struct Described {
-    /// What kind of daemon it means to be: sysv, article, pep3143, foreground, container [default: sysv]
+    /// What kind of daemon it means to be: sysv, article, pep3143, foreground, container [default: sysv; init finds out]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<Profile>,
     /// The PID file it must write [default: discovered]

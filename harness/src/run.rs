@@ -433,6 +433,8 @@ fn watch_as(
     let Some(clean) = SCENARIOS.iter().find(|s| s.name == style.clean_scenario()) else {
         return Err(RunError::NoChecks);
     };
+    // Before the start: on the machine itself what the daemon writes would be found too.
+    let named = configuration_files(subject);
     let (run, seen) = first_start(subject, style, isolation, &clean.start_alone(), on_event)?;
     on_event(Event::Done(clean.name));
     let unseen =
@@ -444,14 +446,18 @@ fn watch_as(
         nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
     });
     let Run { isolation, private, .. } = &run;
-    Ok(Watched {
-        profile,
-        isolation: *isolation,
-        private: private.clone(),
-        account,
-        named: run.configuration_files(),
-        observation,
-    })
+    Ok(Watched { profile, isolation: *isolation, private: private.clone(), account, named, observation })
+}
+
+/// Regular files of the machine that a word of the command names, whole or after `=`, the program aside.
+fn configuration_files(subject: &Subject) -> Vec<PathBuf> {
+    let words = subject.command.iter().skip(1);
+    let paths = words.map(|word| match word.to_str().and_then(|word| word.split_once('=')) {
+        Some((_, path)) => Path::new(path),
+        None => Path::new(word),
+    });
+    let files = paths.filter(|path| path.is_file()).filter_map(|path| std::path::absolute(path).ok());
+    files.collect()
 }
 
 /// Why no other scenario can show anything, if the clean launch did not give a daemon.
@@ -608,16 +614,6 @@ impl<'a> Run<'a> {
     fn files_named(&self) -> Vec<Text> {
         let words = self.subject.command.iter().filter_map(|word| self.directory.join(word).canonicalize().ok());
         words.map(|path| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))).collect()
-    }
-
-    /// Regular files of the machine that a word of the command names, whole or after `=`, the program aside.
-    fn configuration_files(&self) -> Vec<PathBuf> {
-        let words = self.subject.command.iter().skip(1);
-        let parts = words.map(|word| {
-            word.to_str().and_then(|w| w.split_once('=')).map_or(word.as_ref(), |(_, path)| Path::new(path))
-        });
-        let paths = parts.filter(|path| !path.starts_with(&self.private)).map(|path| self.directory.join(path));
-        paths.filter(|path| path.is_file()).collect()
     }
 
     /// What the clean launch teaches the others.
