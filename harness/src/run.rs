@@ -3,7 +3,7 @@
 //! The clean launch comes first: it says whether there is anything to judge, and teaches the others where the PID file and
 //! the log are. The others then run side by side, each in a sandbox of its own.
 
-use crate::check::{Check, Level, Profile, Record, Verdict, catalogue};
+use crate::check::{Check, Level, Profile, Record, UnknownName, Verdict, catalogue};
 use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
 use crate::scenario::{Halt, Known, SCENARIOS, Scenario};
@@ -25,6 +25,18 @@ pub enum Wanted {
     Full,
     /// None: on the machine itself.
     None,
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = UnknownName;
+
+    fn from_str(word: &str) -> Result<Self, UnknownName> {
+        const WORDS: [(&str, Wanted); 3] = [("auto", Wanted::Auto), ("full", Wanted::Full), ("none", Wanted::None)];
+        let found = WORDS.iter().find(|(known, _)| *known == word);
+        found
+            .map(|(_, wanted)| *wanted)
+            .ok_or_else(|| UnknownName::new("isolation", word, WORDS.map(|(known, _)| known)))
+    }
 }
 
 /// What to judge, and how.
@@ -84,6 +96,16 @@ pub enum RunError {
         /// The subject.
         name: String,
         /// How the line ended.
+        ended: String,
+        /// What it said.
+        said: String,
+    },
+    /// It was to be watched, and nothing was left of it.
+    #[error("cannot watch `{name}`: no daemon was left, and the start ended {ended}{said}")]
+    NoDaemon {
+        /// The subject.
+        name: String,
+        /// How the start ended.
         ended: String,
         /// What it said.
         said: String,
@@ -303,21 +325,7 @@ fn observe(
     let others: Vec<&&Scenario> = SCENARIOS.iter().filter(|s| wanted.contains(s.name) && !is_clean(s)).collect();
     on_event(Event::Planned(others.len() + 1));
 
-    let isolation = if options.isolation == Wanted::None { Isolation::None } else { Isolation::Full };
-    let mut run = Run::new(subject, style, isolation)?;
-    on_event(Event::Begins(clean.name));
-    let mut first = run.perform(clean, None, on_event);
-    if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) =
-        (&first, options.isolation)
-    {
-        let warning = format!(
-            "no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped"
-        );
-        on_event(Event::Warning(&warning));
-        run = Run::new(subject, style, Isolation::None)?;
-        first = run.perform(clean, None, on_event);
-    }
-    let seen = first?;
+    let (mut run, seen) = first_start(subject, style, options.isolation, clean, on_event)?;
     on_event(Event::Done(clean.name));
 
     let known = run.learn(&seen);
@@ -341,6 +349,115 @@ fn observe(
     let command =
         run.subject.command.iter().map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect();
     Ok((record, command))
+}
+
+/// Performs the clean scenario, in as much of a sandbox as is wanted and there is.
+fn first_start<'a>(
+    subject: &'a Subject,
+    style: Style,
+    wanted: Wanted,
+    clean: &Scenario,
+    on_event: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<(Run<'a>, Seen), RunError> {
+    let isolation = if wanted == Wanted::None { Isolation::None } else { Isolation::Full };
+    let mut run = Run::new(subject, style, isolation)?;
+    on_event(Event::Begins(clean.name));
+    let mut first = run.perform(clean, None, on_event);
+    if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) = (&first, wanted) {
+        let warning = format!(
+            "no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped"
+        );
+        on_event(Event::Warning(&warning));
+        run = Run::new(subject, style, Isolation::None)?;
+        first = run.perform(clean, None, on_event);
+    }
+    Ok((run, first?))
+}
+
+/// What one start of a daemon showed.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// What kind of daemon it is, or was said to be.
+    pub profile: Profile,
+    /// How much of a sandbox there was.
+    pub isolation: Isolation,
+    /// The clean start.
+    pub observation: Observation,
+    /// What `{dir}` stood for.
+    pub private: PathBuf,
+    /// The account of the daemon's user id, where that is not the one it was started with.
+    pub account: Option<String>,
+    /// Files that the command names, the program aside.
+    pub named: Vec<PathBuf>,
+}
+
+/// Watches one clean start, for a manifest to be written. Without a `profile` it is told whether the daemon stays in the
+/// foreground; one that does is started once more, as a supervisor would.
+///
+/// # Errors
+/// As for [`check`], and when no daemon is there afterwards.
+pub fn watch(
+    subject: &Subject,
+    profile: Option<Profile>,
+    isolation: Wanted,
+    on_event: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Watched, RunError> {
+    on_event(Event::Planned(1));
+    let seen = watch_as(subject, profile.unwrap_or(Profile::Sysv), isolation, on_event)?;
+    let stays = seen.observation.launch("start").is_ok_and(|launch| launch.ended.is_none());
+    let watched = if profile.is_none() && stays {
+        on_event(Event::Planned(2));
+        watch_as(subject, Profile::Foreground, isolation, on_event)?
+    } else {
+        seen
+    };
+    let (launch, look) = (watched.observation.launch("start"), watched.observation.look("rest"));
+    if let (Ok(launch), Ok(look)) = (launch, look)
+        && look.main.is_none()
+    {
+        let ended = launch.ended.map_or("at the deadline".to_owned(), |exit| format!("with {exit}"));
+        let output = launch.errors.as_ref().filter(|errors| errors.bytes > 0).unwrap_or(&launch.output);
+        let said = if output.bytes == 0 { String::new() } else { format!(": {}", output.text.short(200)) };
+        return Err(RunError::NoDaemon { name: subject.name.clone(), ended, said });
+    }
+    Ok(watched)
+}
+
+fn watch_as(
+    subject: &Subject,
+    profile: Profile,
+    isolation: Wanted,
+    on_event: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Watched, RunError> {
+    let style = profile.style();
+    let Some(clean) = SCENARIOS.iter().find(|s| s.name == style.clean_scenario()) else {
+        return Err(RunError::NoChecks);
+    };
+    // Before the start: on the machine itself what the daemon writes would be found too.
+    let named = configuration_files(subject);
+    let (run, seen) = first_start(subject, style, isolation, &clean.start_alone(), on_event)?;
+    on_event(Event::Done(clean.name));
+    let unseen =
+        |(Unseen::Skip(what) | Unseen::Broken(what)): Unseen| RunError::System { name: subject.name.clone(), what };
+    let observation = seen.map_err(unseen)?;
+    let uid = observation.look("rest").ok().and_then(|look| look.main()?.uid());
+    let before = observation.launch("start").ok().and_then(|launch| launch.inherited.as_ref()?.uid());
+    let account = uid.filter(|uid| Some(*uid) != before).and_then(|uid| {
+        nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
+    });
+    let Run { isolation, private, .. } = &run;
+    Ok(Watched { profile, isolation: *isolation, private: private.clone(), account, named, observation })
+}
+
+/// Regular files of the machine that a word of the command names, whole or after `=`, the program aside.
+fn configuration_files(subject: &Subject) -> Vec<PathBuf> {
+    let words = subject.command.iter().skip(1);
+    let paths = words.map(|word| match word.to_str().and_then(|word| word.split_once('=')) {
+        Some((_, path)) => Path::new(path),
+        None => Path::new(word),
+    });
+    let files = paths.filter(|path| path.is_file()).filter_map(|path| std::path::absolute(path).ok());
+    files.collect()
 }
 
 /// Why no other scenario can show anything, if the clean launch did not give a daemon.

@@ -11,6 +11,9 @@ use thiserror::Error;
 /// The variable by which the reference daemon's stop command finds this program.
 const OWN_PROGRAM: &str = "DAEMONSPEC";
 
+/// The longest deadline anyone may ask for.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// The daemon under test: how it is started and stopped, and what it is documented to do.
 #[derive(Debug, Clone)]
 pub struct Subject {

@@ -125,6 +125,11 @@ fn wrong_usage_is_one_line_and_2() {
         &["check", "stray-name"],
         &["check", "--output", "/no/such/directory/report"],
         &["check", "--output", "/tmp"],
+        &["init"],
+        &["init", "true"],
+        &["init", "--manifest", "x.toml", "--", "true"],
+        &["init", "--force", "--", "true"],
+        &["init", "--output", "/no/such/directory/manifest", "--", "true"],
         &["explain"],
         &["unheard-of"],
     ] {
@@ -152,7 +157,7 @@ fn manifests_name_key_and_line() {
     };
     manifest("[daemon.d]\ncommand = [\"d\"]\npid = 3\n")
         .code(2)
-        .stderr(contains("line 3: unknown field `pid`").and(one_line()));
+        .stderr(contains("line 3: no key named `pid`").and(one_line()));
     manifest("[daemon.d]\ncommand = 3\n").code(2).stderr(contains("line 2").and(one_line()));
     manifest("").code(2).stderr(contains("names no daemon").and(one_line()));
     manifest("[daemon.d]\ncommand = [\"true\"]\nsetup = \"echo oh no; false\"\n")

@@ -151,6 +151,11 @@ pub static SCENARIOS: &[&Scenario] = &[
 ];
 
 impl Scenario {
+    /// Its start, and nothing after that.
+    pub(crate) fn start_alone(&self) -> Scenario {
+        Scenario { steps: &[], ..*self }
+    }
+
     /// Performs the scenario from step `from` on, as init of a sandbox.
     pub(crate) fn perform(
         &self,

@@ -183,7 +183,8 @@ impl World<'_> {
         }
         let log = self.log.as_deref().map(files::seen);
         let pidfile_directories = self.pidfile.as_deref().map(files::directories_above).unwrap_or_default();
-        let look = Look { at_rest, late, members, main, pidfile, pidfile_directories, log };
+        let listeners = observe::listeners(&members);
+        let look = Look { at_rest, late, members, main, pidfile, pidfile_directories, log, listeners };
         self.known_members = look.members.iter().map(|p| p.pid).collect();
         self.record(name, Seen::Look(Box::new(look.clone())));
         Ok(look)
