@@ -4,8 +4,9 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use daemonspec::check::{self, Profile, catalogue};
 use daemonspec::cli::{Check, Cli, Command, Format, List};
+use daemonspec::observation::Style;
 use daemonspec::run::{self, Event, Options, Outcome, RunError};
-use daemonspec::subject::Subject;
+use daemonspec::subject::{Ready, Subject};
 use daemonspec::{manifest, report, sandbox};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
@@ -112,7 +113,11 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
     let record = cli.record.as_deref().map(Output::open).transpose()?;
     let outcomes = match &cli.replay {
         Some(path) => replay(path, &base)?,
-        None => run_all(&subjects(cli, &base)?)?,
+        None => {
+            let subjects = subjects(cli, &base)?;
+            subjects.iter().try_for_each(|(subject, options)| can_be_ready(subject, options))?;
+            run_all(&subjects)?
+        }
     };
     let text = match cli.format {
         Format::Terminal => report::terminal::report(&outcomes, cli.verbose),
@@ -177,7 +182,7 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
             .collect());
     }
     let mut subject = if cli.command.is_empty() {
-        Subject::reference()
+        Subject::reference(base.profile.style())
             .map_err(|error| Trouble::not_judged(format!("cannot find this program's own file: {error}")))?
     } else {
         Subject::new(&cli.command)
@@ -191,6 +196,17 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
     subject.environment.clone_from(&cli.env);
     subject.timeout = cli.timeout.unwrap_or(subject.timeout);
     Ok(vec![(subject, base.clone())])
+}
+
+/// Nobody listens to a daemon that a shell starts.
+fn can_be_ready(subject: &Subject, options: &Options) -> Result<(), Trouble> {
+    if options.profile.style() == Style::NewStyle || !subject.ready.contains(&Ready::Notify) {
+        return Ok(());
+    }
+    Err(Trouble::usage(format!(
+        "`{}` cannot be ready by `notify`, which is for daemons under a supervisor: the profile is {}, not foreground or container",
+        subject.name, options.profile
+    )))
 }
 
 /// Where a report goes, found out before the work starts.

@@ -3,8 +3,10 @@
 //! One file per family, one table per file, one list of the tables here. A check touches its record, its page under
 //! docs/checks/ (the record will not compile without it) and its defect in the tests. Nothing here reads the system.
 
+mod container;
 mod descriptors;
 mod filesystem;
+mod foreground;
 mod instance;
 mod lifecycle;
 mod logging;
@@ -77,6 +79,10 @@ pub enum Family {
     Instance,
     /// The log.
     Logging,
+    /// Under a supervisor.
+    Foreground,
+    /// As the first process of a container.
+    Container,
 }
 
 macro_rules! words {
@@ -112,7 +118,8 @@ words!(Level, "level": Must = "must", Should = "should", May = "may");
 words!(Profile, "profile": Sysv = "sysv", Article = "article", Pep3143 = "pep3143", Foreground = "foreground",
     Container = "container");
 words!(Family, "family": Lifecycle = "lifecycle", Session = "session", Filesystem = "filesystem", Descriptors = "descriptors",
-    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging");
+    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging",
+    Foreground = "foreground", Container = "container");
 
 /// A name that is none of the known ones, with the nearest that is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -214,6 +221,8 @@ pub fn catalogue() -> impl Iterator<Item = &'static Check> {
         pidfile::CHECKS,
         instance::CHECKS,
         logging::CHECKS,
+        foreground::CHECKS,
+        container::CHECKS,
     ]
     .into_iter()
     .flatten()

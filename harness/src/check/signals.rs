@@ -1,7 +1,7 @@
 //! Masks, dispositions, reactions.
 
 use super::session::survives;
-use super::{Check, ANY_STYLE, check};
+use super::{ANY_STYLE, Check, check};
 
 pub(super) const CHECKS: &[Check] = &[check!("survives-sighup", Should, Signals, ANY_STYLE, "terminal",
         title: "reloads or ignores SIGHUP",

@@ -6,7 +6,9 @@
 
 mod crash;
 mod foreground;
+mod notify;
 mod obstructed;
+mod pid1;
 mod stale;
 mod terminal;
 mod twice;
@@ -31,6 +33,9 @@ pub struct Scenario {
     /// What is done to it then, in order.
     steps: &'static [Step],
 }
+
+/// Why a scenario does not apply to a daemon that a shell starts.
+const FOR_SUPERVISED: &str = "it is for daemons under a supervisor (--profile foreground or container)";
 
 struct Step {
     name: &'static str,
@@ -62,6 +67,8 @@ pub struct Known {
     pub pidfile: Option<FileFound>,
     /// A declared PID file that named no live process even at the deadline: nobody waits for it again.
     pub pidfile_names_nobody: bool,
+    /// It was to say that it is ready, and did not: nobody waits for that again either.
+    pub never_said_ready: bool,
     /// It did not come to rest within its deadline.
     pub restless: bool,
     /// A first life was watched until its start had no more pauses; the look that counts is that one's.
@@ -78,7 +85,8 @@ impl Known {
     /// What is known once `seen` has been seen.
     pub(crate) fn from_clean_launch(seen: &[(String, Seen)]) -> Self {
         let look = seen.iter().find_map(|(_, seen)| if let Seen::Look(look) = seen { Some(look) } else { None });
-        let launch = seen.iter().find_map(|(_, seen)| if let Seen::Launch(launch) = seen { Some(launch) } else { None });
+        let launch =
+            seen.iter().find_map(|(_, seen)| if let Seen::Launch(launch) = seen { Some(launch) } else { None });
         let Some(look) = look else { return Known::default() };
         let named = look.pidfile.as_ref().and_then(FileSeen::number);
         let lock = look.main().and_then(|main| {
@@ -88,7 +96,9 @@ impl Known {
             let best = locked.filter(|d| d.lock.is_some()).max_by_key(|d| of(d))?;
             Some((PathBuf::from(best.target.as_str()), best.lock?))
         });
+        let notices = seen.iter().find_map(|(_, seen)| if let Seen::Notices(said) = seen { Some(said) } else { None });
         Known {
+            never_said_ready: notices.is_some_and(|said| !said.iter().any(|notice| notice.says("READY=1"))),
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
             restless: !look.at_rest,
             pauses_have_passed: true,
@@ -125,6 +135,8 @@ pub static SCENARIOS: &[&Scenario] = &[
     &crash::SCENARIO,
     &stale::SCENARIO,
     &obstructed::SCENARIO,
+    &notify::SCENARIO,
+    &pid1::SCENARIO,
 ];
 
 impl Scenario {
@@ -154,6 +166,7 @@ impl Scenario {
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
         world.awaits_pidfile = !known.pidfile_names_nobody;
+        world.awaits_notice = !known.never_said_ready;
         world.restless = known.restless;
         (self.start)(world, known)?;
         for (index, step) in self.steps.iter().enumerate().skip(from) {
