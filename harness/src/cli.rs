@@ -108,7 +108,7 @@ pub struct Described {
     /// Its own stop command [default: SIGTERM to the main process]
     #[arg(long, value_name = "SHELL LINE")]
     pub stop: Option<String>,
-    /// What else "ready" means: tcp:ADDR:PORT, unix:PATH, file:PATH
+    /// What else "ready" means: tcp:ADDR:PORT, unix:PATH, file:PATH, or notify under a supervisor
     #[arg(long, value_name = "SPEC")]
     pub ready: Vec<Ready>,
     /// Added to its environment

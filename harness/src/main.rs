@@ -5,8 +5,9 @@ use clap::error::ErrorKind;
 use daemonspec::check::{self, catalogue};
 use daemonspec::cli::{Check, Cli, Command, Format, Init, List, ListFormat};
 use daemonspec::manifest::Entry;
+use daemonspec::observation::Style;
 use daemonspec::run::{self, Event, Options, Outcome, RunError};
-use daemonspec::subject::Subject;
+use daemonspec::subject::{Ready, Subject};
 use daemonspec::{manifest, report, sandbox};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
@@ -111,7 +112,11 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
     let record = cli.record.as_deref().map(Output::open).transpose()?;
     let outcomes = match &cli.replay {
         Some(path) => replay(path, &base)?,
-        None => run_all(&subjects(cli, &base)?)?,
+        None => {
+            let subjects = subjects(cli, &base)?;
+            subjects.iter().try_for_each(|(subject, options)| can_be_ready(subject, options))?;
+            run_all(&subjects)?
+        }
     };
     let text = match cli.format {
         Format::Terminal => report::terminal::report(&outcomes, cli.verbose),
@@ -198,7 +203,7 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
         return merged.collect();
     }
     let mut subject = if cli.command.is_empty() {
-        Subject::reference()
+        Subject::reference(base.profile.style())
             .map_err(|error| Trouble::not_judged(format!("cannot find this program's own file: {error}")))?
     } else {
         Subject::new(&cli.command)
@@ -222,6 +227,17 @@ fn options(cli: &Check, entry: Option<&Entry>) -> Result<Options, Trouble> {
         isolation: cli.isolation.map(Into::into).or(entry.and_then(|e| e.isolation)).unwrap_or(default.isolation),
         jobs: cli.jobs.map(usize::from).or(entry.and_then(|e| e.jobs)).unwrap_or(default.jobs),
     })
+}
+
+/// Nobody listens to a daemon that a shell starts.
+fn can_be_ready(subject: &Subject, options: &Options) -> Result<(), Trouble> {
+    if options.profile.style() == Style::NewStyle || !subject.ready.contains(&Ready::Notify) {
+        return Ok(());
+    }
+    Err(Trouble::usage(format!(
+        "`{}` cannot be ready by `notify`, which is for daemons under a supervisor: the profile is {}, not foreground or container",
+        subject.name, options.profile
+    )))
 }
 
 /// Where a report goes, found out before the work starts.

@@ -601,7 +601,7 @@ impl<'a> Run<'a> {
     fn writable(&self) -> Vec<PathBuf> {
         let ready = self.subject.ready.iter().filter_map(|ready| match ready {
             Ready::Unix(path) | Ready::File(path) => Some(path),
-            Ready::Tcp(_) => None,
+            Ready::Tcp(_) | Ready::Notify => None,
         });
         let files = self.subject.pidfile.iter().chain(&self.subject.log).chain(ready);
         let parents = files.filter_map(|path| path.parent()).map(Path::to_owned);

@@ -1,5 +1,6 @@
 //! What is under test, as data. The command line and a manifest are two ways to write one.
 
+use crate::observation::Style;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -67,24 +68,22 @@ impl Subject {
         }
     }
 
-    /// The reference daemon, as this very program carries it.
+    /// The reference daemon, as this very program carries it, told to start in that style.
     ///
     /// # Errors
     /// When the running program cannot be found again.
-    pub fn reference() -> std::io::Result<Self> {
+    pub fn reference(style: Style) -> std::io::Result<Self> {
         let me = std::env::current_exe()?;
-        let words: [&OsStr; 6] = [
-            me.as_os_str(),
-            OsStr::new("reference-daemon"),
-            OsStr::new("--pid-file"),
-            OsStr::new("{dir}/daemon.pid"),
-            OsStr::new("--log-file"),
-            OsStr::new("{dir}/daemon.log"),
-        ];
+        let mut words = vec![me.as_os_str(), OsStr::new("reference-daemon")];
+        words.extend(["--pid-file", "{dir}/daemon.pid"].map(OsStr::new));
+        match style {
+            Style::SysV => words.extend(["--log-file", "{dir}/daemon.log"].map(OsStr::new)),
+            Style::NewStyle => words.push(OsStr::new("--foreground")),
+        }
         let mut subject = Subject::new(words);
         subject.name = "reference-daemon".to_owned();
         subject.pidfile = Some(PathBuf::from("{dir}/daemon.pid"));
-        subject.log = Some(PathBuf::from("{dir}/daemon.log"));
+        subject.log = (style == Style::SysV).then(|| PathBuf::from("{dir}/daemon.log"));
         // The shell line names the program by a variable: its path may hold anything.
         subject.environment.push((OsString::from(OWN_PROGRAM), me.into_os_string()));
         subject.stop = Some(format!("\"${OWN_PROGRAM}\" reference-daemon --stop --pid-file {{dir}}/daemon.pid"));
@@ -125,6 +124,8 @@ pub enum Ready {
     Unix(PathBuf),
     /// A file is at that path.
     File(PathBuf),
+    /// It says READY=1 to its supervisor (sd_notify(3)).
+    Notify,
 }
 
 /// A `--ready` that cannot be understood.
@@ -136,9 +137,6 @@ pub enum ReadyError {
     /// Not an address.
     #[error("`{0}` is not a numeric address and port, such as 127.0.0.1:6379 or [::1]:6379")]
     Address(String),
-    /// Not built yet.
-    #[error("`notify` is for daemons under a supervisor, and the profiles for those are not built yet")]
-    Notify,
 }
 
 impl FromStr for Ready {
@@ -153,7 +151,7 @@ impl FromStr for Ready {
                 .map_err(|_| ReadyError::Address(address.to_owned())),
             Some(("unix", path)) if !path.is_empty() => Ok(Ready::Unix(PathBuf::from(path))),
             Some(("file", path)) if !path.is_empty() => Ok(Ready::File(PathBuf::from(path))),
-            None if spec == "notify" => Err(ReadyError::Notify),
+            None if spec == "notify" => Ok(Ready::Notify),
             _ => Err(ReadyError::Unknown(spec.to_owned())),
         }
     }
@@ -168,6 +166,7 @@ mod tests {
     fn ready_is_read_as_the_contract_writes_it() {
         assert_eq!("tcp:127.0.0.1:80".parse(), Ok(Ready::Tcp("127.0.0.1:80".parse().unwrap())));
         assert_eq!("unix:/run/s".parse(), Ok(Ready::Unix("/run/s".into())));
+        assert_eq!("notify".parse(), Ok(Ready::Notify));
         assert_eq!("tcp:80".parse::<Ready>(), Err(ReadyError::Address("80".to_owned())));
         assert_eq!("carrier pigeon".parse::<Ready>(), Err(ReadyError::Unknown("carrier pigeon".to_owned())));
     }

@@ -13,9 +13,9 @@ pub(super) const CHECKS: &[Check] = &[
         remedy: "exit in the original process once the daemon has reported that it is ready",
         judge: launcher_exits),
     check!("daemon-stays-up", Must, Lifecycle, ARTICLE_ANY_STYLE, "terminal",
-        title: "is still running when the launcher has ended and all is at rest",
-        sources: &["daemon(7) SysV step 15: the daemon goes on after the original process has ended"],
-        remedy: "find out why it ends (its log, or strace -f); initialise before the launcher exits, and exit non-zero when that fails",
+        title: "is still running when its start is over and all is at rest",
+        sources: &["daemon(7) SysV step 15: the daemon goes on after the original process has ended", "daemon(7) New-Style: it runs until it is told to stop"],
+        remedy: "find out why it ends: its log, or strace -f; a start that fails ends with a status other than 0",
         judge: daemon_stays_up),
     check!("left-its-launcher", Must, Lifecycle, ARTICLE_PEP, "terminal",
         title: "is adopted by init: the processes it descends from have ended",
@@ -99,10 +99,8 @@ fn daemon_stays_up(case: &Case<'_>) -> Judgement {
     if look.is_up() {
         return pass();
     }
-    let mut evidence = Vec::new();
-    if !launch.output.text.is_empty() {
-        evidence.push(format!("the terminal showed: {}", launch.output.text.short(200)));
-    }
+    let said = [Some(&launch.output), launch.errors.as_ref()].into_iter().flatten().filter(|said| said.bytes > 0);
+    let evidence = said.map(|said| format!("it said: {}", said.text.short(200))).collect();
     fail(
         "a process is left when all is at rest",
         match launch.ended {
@@ -263,7 +261,7 @@ fn stop_status(case: &Case<'_>) -> Judgement {
             exit.to_string(),
             vec![format!("pid {} ended with {exit}", stop.main)],
         ),
-        None => broken("its parent is not init, so its status could not be seen"),
+        None => broken("its parent is neither init nor who started it, so its status could not be seen"),
     }
 }
 

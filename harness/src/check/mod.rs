@@ -3,8 +3,10 @@
 //! One file per family, one table per file, one list of the tables here. A check touches its record, its page under
 //! docs/checks/ (the record will not compile without it) and its defect in the tests. Nothing here reads the system.
 
+mod container;
 mod descriptors;
 mod filesystem;
+mod foreground;
 mod instance;
 mod lifecycle;
 mod logging;
@@ -89,6 +91,10 @@ pub enum Family {
     Resources,
     /// What a careless caller leaves.
     Robustness,
+    /// Under a supervisor.
+    Foreground,
+    /// As the first process of a container.
+    Container,
 }
 
 macro_rules! words {
@@ -124,7 +130,8 @@ words!(Level, "level": Must = "must", Should = "should", May = "may");
 words!(Profile, "profile": Sysv = "sysv", Article = "article", Pep3143 = "pep3143", Foreground = "foreground",
     Container = "container");
 words!(Family, "family": Lifecycle = "lifecycle", Session = "session", Filesystem = "filesystem", Descriptors = "descriptors",
-    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging", Privileges = "privileges", Resources = "resources", Robustness = "robustness");
+    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging", Privileges = "privileges",
+    Resources = "resources", Robustness = "robustness", Foreground = "foreground", Container = "container");
 
 /// A name that is none of the known ones, with the nearest that is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -229,6 +236,8 @@ pub fn catalogue() -> impl Iterator<Item = &'static Check> {
         privileges::CHECKS,
         resources::CHECKS,
         robustness::CHECKS,
+        foreground::CHECKS,
+        container::CHECKS,
     ]
     .into_iter()
     .flatten()

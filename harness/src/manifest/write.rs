@@ -119,6 +119,7 @@ fn declared(subject: &Subject) -> Result<Declared<'_>, NotUtf8> {
             Ready::Tcp(address) => format!("tcp:{address}"),
             Ready::Unix(path) => format!("unix:{}", utf8(path, "the path of a socket")?),
             Ready::File(path) => format!("file:{}", utf8(path, "the path of a file")?),
+            Ready::Notify => "notify".to_owned(),
         });
     }
     Ok(Declared {

@@ -40,11 +40,24 @@ pub(crate) struct Turns {
 impl Turns {
     /// Whether every thread that waits for a short time only is known to be in a loop, as of the resting `pulse`.
     pub(crate) fn have_passed(&mut self, pulse: &Pulse) -> bool {
+        self.have_passed_of(pulse, Wait::is_short)
+    }
+
+    /// The same of every thread that may wake up by itself before `left` is over.
+    pub(crate) fn have_passed_within(&mut self, pulse: &Pulse, left: Duration) -> bool {
+        self.have_passed_of(pulse, |wait| match wait.limit {
+            Limit::None => false,
+            Limit::Within(limit) => limit <= left,
+            Limit::Unknown => true,
+        })
+    }
+
+    fn have_passed_of(&mut self, pulse: &Pulse, counts: impl Fn(&Wait) -> bool) -> bool {
         let pids: BTreeSet<Pid> = pulse.threads.iter().map(|(pid, _, _)| *pid).collect();
         let pids: Vec<Pid> = pids.into_iter().collect();
         let switches = |thread: (Pid, Pid)| pulse.threads.iter().find(|t| (t.0, t.1) == thread).map_or(0, |t| t.2);
         let mut passed = true;
-        for wait in waits(&pids).into_iter().filter(Wait::is_short) {
+        for wait in waits(&pids).into_iter().filter(counts) {
             let now = switches(wait.thread);
             let place = wait.place.clone();
             if now > *self.first.entry((wait.thread, wait.place)).or_insert(now) {
@@ -125,6 +138,11 @@ impl Wait {
     }
 }
 
+/// Whether a thread has ended, or is gone altogether.
+fn has_ended(pid: Pid, tid: Pid) -> bool {
+    status(&format!("/proc/{pid}/task/{tid}/status")).is_none_or(|status| status.state.starts_with(['Z', 'X']))
+}
+
 /// What every thread of `pids` waits for.
 ///
 /// An alarm set earlier cannot be seen from here; such a thread seems to wait for ever.
@@ -134,6 +152,10 @@ pub(crate) fn waits(pids: &[Pid]) -> Vec<Wait> {
         for tid in threads_of(*pid) {
             let line = read_proc(&format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line);
+            // What has ended waits for nothing.
+            if (line.is_empty() || line.starts_with("-1")) && has_ended(*pid, tid) {
+                continue;
+            }
             let limit = limit_of(&line, |address| timespec_at(*pid, address), now);
             let words: Vec<&str> = line.split_whitespace().collect();
             let place = [words.first(), words.iter().rev().nth(1), words.last()]

@@ -1,7 +1,7 @@
 //! The JSON of the contract. Its types are its schema.
 
 use crate::check::{Check, Family, Level, Profile, Verdict};
-use crate::observation::Isolation;
+use crate::observation::{Isolation, Style};
 use crate::run::{Judged, Outcome, Recording};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -166,7 +166,7 @@ pub fn list_schema() -> String {
     schema_of::<List>()
 }
 
-fn result(judged: &Judged) -> CheckResult<'_> {
+fn result(judged: &Judged, style: Style) -> CheckResult<'_> {
     let failure = match &judged.verdict {
         Verdict::Fail(failure) => Some(failure),
         _ => None,
@@ -182,7 +182,7 @@ fn result(judged: &Judged) -> CheckResult<'_> {
         level: check.level.as_str(),
         verdict: judged.verdict.as_str(),
         title: check.title,
-        scenario: check.scenario,
+        scenario: check.scenario(style),
         expected: failure.map(|f| f.expected.as_str()),
         actual: failure.map(|f| f.actual.as_str()),
         evidence: failure.map_or(&[], |f| &f.evidence),
@@ -219,7 +219,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
                 conforms: o.conforms(),
                 duration_ms,
                 counts,
-                checks: o.judged.iter().map(result).collect(),
+                checks: o.judged.iter().map(|judged| result(judged, o.recording.record.style)).collect(),
             }
         })
         .collect();

@@ -215,7 +215,19 @@ pub(crate) fn fresh_proc() -> nix::Result<()> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), quiet, None::<&str>)
+    mount(Some("proc"), "/proc", Some("proc"), quiet, None::<&str>)?;
+    if nix::unistd::geteuid().is_root() { cover_knobs(Path::new("/proc")) } else { Ok(()) }
+}
+
+/// A root subject may set the sandbox's network knobs, and no others of this kernel.
+fn cover_knobs(proc: &Path) -> nix::Result<()> {
+    let knobs = proc.join("sys");
+    bind_read_only(&knobs, &knobs)?;
+    let net = knobs.join("net");
+    let rw = MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
+    let _ = bind(&net, &net, false).and_then(|()| mount(None::<&str>, &net, None::<&str>, rw, None::<&str>));
+    let _ = bind(Path::new("/dev/null"), &proc.join("sysrq-trigger"), false);
+    Ok(())
 }
 
 /// A bind of what may be read but not written.
@@ -362,13 +374,7 @@ impl Builder {
         // A small file with a small number in it is not a PID file by chance: ids begin where such numbers are rare.
         let _ = fs::write(proc.join("sys/kernel/ns_last_pid"), FIRST_PID);
         if !self.user {
-            // A root subject may set the sandbox's network knobs, and no others of this kernel.
-            let knobs = proc.join("sys");
-            at("covering /proc/sys", bind_read_only(&knobs, &knobs))?;
-            let net = knobs.join("net");
-            let rw = MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
-            let _ = bind(&net, &net, false).and_then(|()| mount(None::<&str>, &net, None::<&str>, rw, None::<&str>));
-            let _ = bind(Path::new("/dev/null"), &proc.join("sysrq-trigger"), false);
+            at("covering /proc/sys", cover_knobs(&proc))?;
         }
         let sys = root.join("sys");
         let path = CString::new(sys.as_os_str().as_bytes()).map_err(|e| Refusal::forbidden(format!("/sys: {e}")))?;

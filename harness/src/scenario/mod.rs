@@ -12,7 +12,9 @@ mod foreground;
 mod leader;
 mod limits;
 mod moved;
+mod notify;
 mod obstructed;
+mod pid1;
 mod pipes;
 mod rotated;
 mod seeded;
@@ -39,6 +41,9 @@ pub struct Scenario {
     /// What is done to it then, in order.
     steps: &'static [Step],
 }
+
+/// Why a scenario does not apply to a daemon that a shell starts.
+const FOR_SUPERVISED: &str = "it is for daemons under a supervisor (--profile foreground or container)";
 
 struct Step {
     name: &'static str,
@@ -70,6 +75,8 @@ pub struct Known {
     pub pidfile: Option<FileFound>,
     /// A declared PID file that named no live process even at the deadline: nobody waits for it again.
     pub pidfile_names_nobody: bool,
+    /// It was to say that it is ready, and did not: nobody waits for that again either.
+    pub never_said_ready: bool,
     /// It did not come to rest within its deadline.
     pub restless: bool,
     /// Its streams changed after its start seemed to be over: nobody may look too early.
@@ -99,7 +106,9 @@ impl Known {
             let best = locked.filter(|d| d.lock.is_some()).max_by_key(|d| of(d))?;
             Some((PathBuf::from(best.target.as_str()), best.lock?))
         });
+        let notices = seen.iter().find_map(|(_, seen)| if let Seen::Notices(said) = seen { Some(said) } else { None });
         Known {
+            never_said_ready: notices.is_some_and(|said| !said.iter().any(|notice| notice.says("READY=1"))),
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
             restless: !look.at_rest,
             is_late: look.late,
@@ -148,6 +157,8 @@ pub static SCENARIOS: &[&Scenario] = &[
     &limits::SCENARIO,
     &account::SCENARIO,
     &rotated::SCENARIO,
+    &notify::SCENARIO,
+    &pid1::SCENARIO,
 ];
 
 impl Scenario {
@@ -186,6 +197,7 @@ impl Scenario {
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
         world.awaits_pidfile = !known.pidfile_names_nobody;
+        world.awaits_notice = !known.never_said_ready;
         world.restless = known.restless;
         world.is_patient = known.is_late;
         (self.start)(world, known)?;

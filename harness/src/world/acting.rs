@@ -148,6 +148,7 @@ impl World<'_> {
     pub(crate) fn kill_all(&mut self) -> Acted<bool> {
         let deadline = self.deadline();
         self.await_that(deadline, |world| {
+            world.catch_up_with_end()?;
             let pids = world.member_pids();
             for pid in &pids {
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), Signal::SIGKILL);

@@ -25,6 +25,7 @@ impl World<'_> {
         if let Some(hold) = &mut self.hold {
             hold.attend();
         }
+        self.hear();
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -60,6 +61,7 @@ impl World<'_> {
             fds.extend(open.map(|pipe| PollFd::new(pipe.file.as_fd(), PollFlags::POLLIN)));
         }
         fds.extend(self.hold.iter().map(|hold| PollFd::new(hold.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.notify_socket.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         fds.extend(also.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let time = nix::sys::time::TimeSpec::from_duration(pause);
         let _ = nix::poll::ppoll(&mut fds, Some(time), None);

@@ -2,6 +2,7 @@
 
 use super::events::is_readable;
 use super::holding::Hold;
+use super::notifying::NotifySocket;
 use super::terminal::{Login, PipeEnd, Sink, Terminal, open_terminal};
 use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text};
@@ -49,10 +50,11 @@ impl Start {
 impl World<'_> {
     /// A clean start of the subject.
     pub(crate) fn start(&self) -> Start {
-        let inheritance = match self.style {
+        let mut inheritance = match self.style {
             Style::SysV => Inheritance::default(),
             Style::NewStyle => Inheritance::of_service(),
         };
+        inheritance.variables.extend(self.notify_socket.as_ref().map(NotifySocket::variable));
         Start { command: self.subject.command.clone(), directory: None, inheritance, listener: None }
     }
 
@@ -60,6 +62,9 @@ impl World<'_> {
     /// over when it is ready or at rest.
     pub(crate) fn launch(&mut self, name: &str, start: Start) -> Acted<Option<Exit>> {
         let Start { command, directory, inheritance, listener } = start;
+        // What an earlier daemon has said does not count for this one.
+        self.pump()?;
+        self.notify_socket.iter_mut().for_each(NotifySocket::begin);
         let directory = directory.unwrap_or_else(|| self.inside.launch_directory.clone());
         let (place, held) = (inheritance.place, inheritance.held);
         let mut job = Job::new(&command, self.environment, &directory, self.inside.nice, inheritance)
@@ -174,6 +179,23 @@ impl World<'_> {
                 Ok(is_readable(launcher))
             }
         }
+    }
+
+    /// Has the shell reap a supervised process that has ended since its start was over, and says so of that start.
+    pub(super) fn catch_up_with_end(&mut self) -> Acted {
+        let supervised = self.launcher.as_ref().filter(|_| self.style == Style::NewStyle);
+        let Some(pid) = supervised.filter(|(_, pidfd)| is_readable(pidfd.as_fd())).map(|(pid, _)| *pid) else {
+            return Ok(());
+        };
+        let ended = self.reap_launcher()?;
+        for (_, seen) in &mut self.seen {
+            if let Seen::Launch(launch) = seen
+                && launch.launcher == pid
+            {
+                launch.ended = launch.ended.or(ended);
+            }
+        }
+        Ok(())
     }
 
     /// Lets the shell reap the launcher, and waits for its mark on the terminal.

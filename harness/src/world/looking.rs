@@ -66,19 +66,24 @@ impl World<'_> {
         let settled = self.await_that(deadline, |world| {
             at_rest = world.rest(deadline)?;
             let members = world.member_pids();
-            Ok(!at_rest || members.is_empty() || world.is_ready(&members) || observe::waits_without_limit(&members))
+            let ready = world.shows_ready(&members) && (!world.awaits_notice || world.has_said_ready());
+            Ok(!at_rest || members.is_empty() || ready || observe::waits_without_limit(&members))
         })?;
         self.waited_in_vain |= !settled;
+        // Nobody waits twice for a word that does not come.
+        self.awaits_notice &= settled;
         Ok(at_rest)
     }
 
-    fn is_ready(&self, members: &[Pid]) -> bool {
+    /// Whether all that can be seen from outside of what was declared to mean "ready" holds.
+    pub(super) fn shows_ready(&self, members: &[Pid]) -> bool {
         let declared = self.subject.pidfile.as_deref().filter(|_| self.awaits_pidfile);
         declared.is_none_or(|path| files::number_in(path).is_some_and(|pid| observe::is_among(pid, members)))
             && self.subject.ready.iter().all(|ready| match ready {
                 Ready::Tcp(address) => observe::listens(*address),
                 Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
                 Ready::File(path) => path.exists(),
+                Ready::Notify => true,
             })
     }
 
@@ -87,7 +92,32 @@ impl World<'_> {
     fn may_not_be_done(&self) -> bool {
         let new: Vec<Pid> = self.member_pids().into_iter().filter(|pid| !self.known_members.contains(pid)).collect();
         let named = self.pidfile.as_deref().and_then(files::number_in);
-        !new.is_empty() && (self.is_patient || !named.is_some_and(|pid| new.contains(&pid)))
+        !new.is_empty() && (self.is_patient || !named.is_some_and(|pid| observe::is_among(pid, &new)))
+    }
+
+    /// Waits until `done`, or until nothing that runs can bring it about any more before the deadline: all is at rest, and
+    /// whatever wakes up by itself has had its turn. Says whether it is done.
+    pub(super) fn await_turns(
+        &mut self,
+        deadline: Instant,
+        mut done: impl FnMut(&mut Self) -> Acted<bool>,
+    ) -> Acted<bool> {
+        let mut turns = Turns::default();
+        let mut is_done = false;
+        self.await_that(deadline, |world| {
+            let at_rest = world.rest(deadline)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let passed = match world.pulse.as_ref().filter(|_| at_rest) {
+                Some(pulse) => turns.have_passed_within(pulse, left),
+                // What never rests has been watched up to the deadline, or once was.
+                None => true,
+            };
+            // Only now: what was done up to that moment of rest has arrived.
+            world.pump()?;
+            is_done = done(world)?;
+            Ok(is_done || passed)
+        })?;
+        Ok(is_done)
     }
 
     /// Lets every short pause run out once, so that a `sleep(1)` within the start is not taken for its end, and a child that
@@ -167,6 +197,7 @@ impl World<'_> {
             late = self.is_patient && before != streams(&observe::processes(&self.member_pids()));
         }
         self.catch_up_with_errors();
+        self.catch_up_with_end()?;
         let members = observe::processes(&self.member_pids());
         let alive: Vec<Pid> = members.iter().filter(|p| !p.is_zombie()).map(|p| p.pid).collect();
         if self.pidfile.is_none() {

@@ -4,11 +4,13 @@
 //! own, rest above all, is looked at again whenever one came or a short timer ran out.
 
 mod acting;
+mod containing;
 mod dirt;
 mod events;
 mod holding;
 mod launching;
 mod looking;
+mod notifying;
 mod planting;
 mod strangers;
 mod terminal;
@@ -20,10 +22,11 @@ pub(crate) use planting::plant;
 use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Unseen};
 use crate::observe::{self, Pulse};
 use crate::sandbox::{self, Inside, sys};
-use crate::subject::Subject;
+use crate::subject::{Ready, Subject};
 use holding::Hold;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use notifying::NotifySocket;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -82,6 +85,8 @@ pub(crate) struct World<'a> {
     hold: Option<Hold>,
     /// Ports that init keeps from the subject.
     listeners: Vec<std::net::TcpListener>,
+    /// Where a supervised subject says that it is ready.
+    notify_socket: Option<NotifySocket>,
     main: Option<MainProcess>,
     /// The PID file, declared or discovered.
     pub pidfile: Option<PathBuf>,
@@ -92,6 +97,8 @@ pub(crate) struct World<'a> {
     residue: Vec<PathBuf>,
     /// Whether a start is not at its end before the PID file names a live process.
     pub awaits_pidfile: bool,
+    /// The same of its word that it is ready, where `--ready notify` declares that.
+    pub awaits_notice: bool,
     /// Whether the start's own word (a PID file, readiness) that it is done is not enough.
     pub is_patient: bool,
     /// Whether a PID file was waited for up to the deadline, and did not come.
@@ -138,12 +145,14 @@ impl<'a> World<'a> {
             launcher: None,
             hold: None,
             listeners: Vec::new(),
+            notify_socket: None,
             main: None,
             pidfile: subject.pidfile.clone(),
             log: subject.log.clone(),
             seen: Vec::new(),
             residue: Vec::new(),
             awaits_pidfile: true,
+            awaits_notice: true,
             is_patient: false,
             waited_in_vain: false,
             known_members: BTreeSet::new(),
@@ -169,6 +178,9 @@ impl<'a> World<'a> {
             let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
             system(name, parent.and_then(|()| fs::write(&path, content)))?;
         }
+        if self.style == Style::NewStyle && self.subject.ready.contains(&Ready::Notify) {
+            self.listen_for_notices()?;
+        }
         let Some(line) = &self.subject.setup else { return Ok(()) };
         match self.shell_line(line)? {
             (Some(Exit::Status(0)), _) => {
@@ -185,6 +197,7 @@ impl<'a> World<'a> {
     /// is removed; in a sandbox that goes with the sandbox.
     pub(crate) fn finish(mut self) -> Vec<(String, Seen)> {
         self.record_later_output();
+        self.record_notices();
         if !self.is_isolated() {
             sandbox::end_descendants();
             for path in &self.residue {
