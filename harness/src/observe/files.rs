@@ -3,7 +3,7 @@
 
 use super::kind_of;
 use crate::observation::{FileFound, FileKind, FileSeen, Pid, Text};
-use crate::sandbox::sys;
+use crate::sys;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use std::fs;

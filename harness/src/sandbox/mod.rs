@@ -16,10 +16,10 @@ pub(crate) mod disk;
 mod network;
 pub(crate) mod root;
 pub(crate) mod shell;
-pub(crate) mod sys;
 
 use self::root::Refusal;
 use crate::observation::Isolation;
+use crate::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;

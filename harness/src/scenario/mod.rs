@@ -21,14 +21,13 @@ mod seeded;
 mod terminal;
 mod twice;
 
-use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Pid, Seen, Style, Unseen};
+use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Pid, Seen, Unseen};
 use crate::sandbox::Inside;
-use crate::subject::Subject;
 pub use crate::world::Halt;
+pub(crate) use crate::world::Setting;
 use crate::world::{Acted, World};
 use serde::{Deserialize, Serialize};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// One way of starting and treating a subject.
 pub struct Scenario {
@@ -168,18 +167,9 @@ impl Scenario {
     }
 
     /// Performs the scenario from step `from` on, as init of a sandbox.
-    pub(crate) fn perform(
-        &self,
-        from: usize,
-        subject: &Subject,
-        environment: &[(OsString, OsString)],
-        private: &Path,
-        style: Style,
-        known: &Known,
-        inside: Inside,
-    ) -> Life {
+    pub(crate) fn perform(&self, from: usize, setting: Setting<'_>, known: &Known, inside: Inside) -> Life {
         let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
-        let mut world = match World::new(subject, environment, private, style, inside) {
+        let mut world = match World::new(setting, inside) {
             Ok(world) => world,
             Err(halt) => {
                 return Life { seen: Vec::new(), next: None, halt: Some(halt), waited_in_vain: false, missing };

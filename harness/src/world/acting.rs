@@ -7,7 +7,7 @@ use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Process, Release, Seen, Stop, Text, Treatment};
 use crate::observe::{self, files, mounts};
 use crate::sandbox::shell::{self, Inheritance, Job, Order};
-use crate::sandbox::sys;
+use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, pipe2};

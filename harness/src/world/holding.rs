@@ -4,7 +4,7 @@ use super::events::is_readable;
 use super::{Acted, World};
 use crate::observation::Pid;
 use crate::observe::{self, Limit};
-use crate::sandbox::sys;
+use crate::sys;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 

@@ -8,7 +8,7 @@ use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text};
 use crate::observe::{self, files};
 use crate::sandbox::shell::{self, HOLD, Inheritance, Job, Order, Place, Stream, Wires};
-use crate::sandbox::sys;
+use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::unistd::{ForkResult, pipe2};

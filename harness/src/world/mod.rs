@@ -21,8 +21,9 @@ pub(crate) use planting::plant;
 
 use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Unseen};
 use crate::observe::{self, Pulse};
-use crate::sandbox::{self, Inside, sys};
+use crate::sandbox::{self, Inside};
 use crate::subject::{Ready, Subject};
+use crate::sys;
 use holding::Hold;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -60,6 +61,19 @@ fn system<T>(what: &str, result: Result<T, impl std::fmt::Display>) -> Acted<T> 
 struct MainProcess {
     pid: Pid,
     pidfd: OwnedFd,
+}
+
+/// What every life of a run has in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The subject, its paths absolute.
+    pub(crate) subject: &'a Subject,
+    /// Its whole environment.
+    pub(crate) environment: &'a [(OsString, OsString)],
+    /// The directory that `{dir}` stands for.
+    pub(crate) private: &'a Path,
+    /// How it means to be started.
+    pub(crate) style: Style,
 }
 
 /// The inside of one sandbox.
@@ -119,13 +133,8 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Takes the sandbox over.
-    pub(crate) fn new(
-        subject: &'a Subject,
-        environment: &'a [(OsString, OsString)],
-        private: &'a Path,
-        style: Style,
-        inside: Inside,
-    ) -> Acted<Self> {
+    pub(crate) fn new(setting: Setting<'a>, inside: Inside) -> Acted<Self> {
+        let Setting { subject, environment, private, style } = setting;
         let mut set = SigSet::empty();
         set.add(Signal::SIGCHLD);
         system("blocking SIGCHLD", set.thread_block())?;
@@ -258,7 +267,9 @@ impl<'a> World<'a> {
             self.record("terminal", Seen::Output(output));
             for (name, pipe) in ["stdout", "stderr"].into_iter().zip(0..) {
                 let output = self.logins[index].pipes[pipe].as_ref().map(|pipe| pipe.sink.output());
-                output.map(|output| self.record(name, Seen::Output(output)));
+                if let Some(output) = output {
+                    self.record(name, Seen::Output(output));
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Acted, World, system};
 use crate::observation::{FileFound, Kept, Pid, Seen, Text, Unseen};
-use crate::sandbox::sys;
+use crate::sys;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::ForkResult;
 use std::fs;

@@ -3,7 +3,7 @@
 use super::{Acted, World, system};
 use crate::observation::{LockKind, Pid, Seen, Stranger, Unseen};
 use crate::observe;
-use crate::sandbox::sys;
+use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, pipe2, write};

@@ -65,6 +65,14 @@ pub(crate) fn move_fd(fd: RawFd, at: RawFd) -> nix::Result<()> {
     Errno::result(unsafe { libc::dup2(fd, at) }).map(drop)
 }
 
+/// A close-on-exec duplicate of `fd` with a number above `floor` (fcntl(2), F_DUPFD_CLOEXEC).
+pub(crate) fn above(fd: &OwnedFd, floor: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: plain integers in, a new descriptor that is ours alone, or -1, out.
+    let number = Errno::result(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor + 1) })?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Marks `fd` close-on-exec, or not.
 pub(crate) fn set_cloexec(fd: RawFd) {
     // SAFETY: F_SETFD takes plain flags; a closed fd is an error that does not matter here.
