@@ -127,6 +127,10 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
         Format::Html => report::html::report(&outcomes),
     };
     match output {
+        // A file is no terminal.
+        Some(output) if cli.format == Format::Terminal => {
+            output.write(&anstream::adapter::strip_str(&text).to_string())?;
+        }
         Some(output) => output.write(&text)?,
         None => drop(print(&text)?),
     }
@@ -312,7 +316,11 @@ fn at_work<T>(
     work(&|event: Event<'_>| show(progress, event)).map_err(|error| {
         progress.finish_and_clear();
         // The signal's own thread says so and exits; this one only stays out of its way.
-        if matches!(error, RunError::Interrupted) { wait_for_exit() } else { Trouble::not_judged(error) }
+        match error {
+            RunError::Interrupted => wait_for_exit(),
+            RunError::NoSuchAccount { .. } => Trouble::usage(error),
+            error => Trouble::not_judged(error),
+        }
     })
 }
 

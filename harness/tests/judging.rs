@@ -15,11 +15,8 @@ use daemonspec::report;
 use daemonspec::run::{Options, Recording};
 use proptest::prelude::*;
 
-const RECORDINGS: &[&str] = &[
-    include_str!("reference.json"),
-    include_str!("reference-container.json"),
-    include_str!("reference-account.json"),
-];
+const RECORDINGS: &[&str] =
+    &[include_str!("reference.json"), include_str!("reference-container.json"), include_str!("reference-account.json")];
 
 fn read(text: &str) -> Recording {
     report::json::read_recordings(text).unwrap().remove(0)

@@ -50,6 +50,10 @@ fn the_recordings_can_be_read() {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let read = read_recordings(&text);
-        assert!(read.is_ok(), "{name}: {:?}; DAEMONSPEC_UPDATE=1 cargo test --test recordings makes it anew", read.err());
+        assert!(
+            read.is_ok(),
+            "{name}: {:?}; DAEMONSPEC_UPDATE=1 cargo test --test recordings makes it anew",
+            read.err()
+        );
     }
 }
