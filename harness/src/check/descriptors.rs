@@ -205,8 +205,12 @@ fn starts_with_stdio_closed(case: &Case<'_>) -> Judgement {
         }
         for fd in [1, 2] {
             if let Some((before, now)) = moved(case, look, fd)? {
-                let evidence = vec![format!("started with {closed} closed: /proc/{}/fd/{fd}: {now}", daemon.pid)];
-                return fail(format!("descriptor {fd} leads to {before}, as after a clean start"), now, evidence);
+                let evidence = match descriptor(daemon, fd)? {
+                    Some(found) => vec![line(daemon, found)],
+                    None => vec![format!("/proc/{}/fd/{fd} is not there", daemon.pid)],
+                };
+                let actual = format!("started with {closed} closed, descriptor {fd} leads to {now}");
+                return fail(format!("descriptor {fd} leads to {before}, as after a clean start"), actual, evidence);
             }
         }
         pass()

@@ -43,7 +43,9 @@ fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
         .collect();
     let mut parts = vec![format!("{} passed", outcome.count("pass"))];
     if !failed.is_empty() {
-        parts.push(format!("{} failed", failed.join(" and ")));
+        let (last, first) = failed.split_last().map_or(("", &[][..]), |(last, first)| (last.as_str(), first));
+        let listed = if first.is_empty() { last.to_owned() } else { format!("{} and {last}", first.join(", ")) };
+        parts.push(format!("{listed} failed"));
     }
     let waived = outcome.judged.iter().filter(|j| j.waived.is_some() && matches!(j.verdict, Verdict::Fail(_))).count();
     for (count, word) in
