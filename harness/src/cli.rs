@@ -2,7 +2,7 @@
 
 use crate::check::{Level, Profile};
 use crate::run::Wanted;
-use crate::subject::Ready;
+use crate::subject::{LONGEST_TIMEOUT, Ready, Subject};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge a daemon; with no COMMAND the reference daemon
     Check(Box<Check>),
+    /// Watch a daemon start once, and write its manifest
+    Init(Box<Init>),
     /// Show the catalogue of checks
     List(List),
     /// Say why a check matters, how to see it by hand, and how to mend it
@@ -41,8 +43,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: daemonspec check --pidfile /run/nginx.pid -- nginx")]
 pub struct Check {
-    /// Judge the daemons a manifest names instead
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "pidfile", "log", "cwd", "user", "stop", "ready", "env"])]
+    /// Judge the daemons a manifest names instead; the other options given here win over its keys, for each of them
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub manifest: Option<PathBuf>,
     /// Of the manifest, only these
     #[arg(value_name = "NAME", requires = "manifest")]
@@ -50,7 +52,45 @@ pub struct Check {
     /// The daemon's command, as a shell would start it (after `--`)
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-    /// What kind of daemon it means to be: sysv, article, pep3143, foreground, container [default: sysv]
+    /// The daemon
+    #[command(flatten)]
+    pub subject: Described,
+    /// Only these checks
+    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Not these checks
+    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
+    pub skip: Vec<String>,
+    /// Failing checks of this level and above make the run fail: must, should, may [default: must]
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<Level>,
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    pub format: Format,
+    /// Where the report goes; written whole or not at all [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How much of a sandbox is wanted [default: auto]
+    #[arg(long, value_enum)]
+    pub isolation: Option<Isolation>,
+    /// Scenarios at a time [default: the processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Save what was seen
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Judge what was saved, and start nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "manifest", "record"])]
+    pub replay: Option<PathBuf>,
+    /// Show passes and skips too
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// The options that describe the subject.
+#[derive(Debug, Args)]
+pub struct Described {
+    /// What kind of daemon it means to be: sysv, article, pep3143, foreground, container [default: sysv; init finds out]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<Profile>,
     /// The PID file it must write [default: discovered]
@@ -77,36 +117,38 @@ pub struct Check {
     /// The deadline for each thing awaited, in seconds [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<std::time::Duration>,
-    /// Only these checks
-    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
-    pub only: Vec<String>,
-    /// Not these checks
-    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
-    pub skip: Vec<String>,
-    /// Failing checks of this level and above make the run fail
-    #[arg(long, value_name = "LEVEL", default_value = "must")]
-    pub level: Level,
-    /// How the report is written
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    pub format: Format,
-    /// Where the report goes; written whole or not at all [default: standard output]
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+#[command(
+    about = "Watch a daemon start once, and write its manifest",
+    long_about = "Watch a daemon start once, and write its manifest.\n\nThe command is started in a sandbox, as `check` starts \
+                  it, and what it is seen to use is written down: PID file, log, sockets, account. Options given here are \
+                  taken as they are. What cannot be told is left as a comment.",
+    after_help = "Exit status: 0 written, 2 usage, 3 the daemon could not be started or did not stay.\n\
+                  Example: daemonspec init --output daemonspec.toml -- mydaemon --config my.conf\n\
+                  One more daemon for a manifest: daemonspec init -- other >> daemonspec.toml"
+)]
+pub struct Init {
+    /// The daemon's command, as a shell would start it (after `--`)
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// What the manifest calls it [default: the program's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The daemon
+    #[command(flatten)]
+    pub subject: Described,
+    /// How much of a sandbox is wanted [default: auto]
+    #[arg(long, value_enum)]
+    pub isolation: Option<Isolation>,
+    /// Where the manifest goes; written whole or not at all, and never over a file that is there [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// How much of a sandbox is wanted
-    #[arg(long, value_enum, default_value_t = Isolation::Auto)]
-    pub isolation: Isolation,
-    /// Scenarios at a time [default: the processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: Option<u16>,
-    /// Save what was seen
-    #[arg(long, value_name = "FILE")]
-    pub record: Option<PathBuf>,
-    /// Judge what was saved, and start nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "manifest", "record"])]
-    pub replay: Option<PathBuf>,
-    /// Show passes and skips too
-    #[arg(short, long)]
-    pub verbose: bool,
+    /// Write over it all the same
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 /// Options of `list`.
@@ -116,8 +158,8 @@ pub struct List {
     #[arg(long, value_name = "NAME")]
     pub profile: Option<Profile>,
     /// How the list is written
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = ListFormat::Terminal)]
+    pub format: ListFormat,
 }
 
 /// Options of `explain`.
@@ -130,6 +172,23 @@ pub struct Explain {
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    /// For a person
+    Terminal,
+    /// For a program
+    Json,
+    /// JUnit XML, for a CI server
+    Junit,
+    /// Test Anything Protocol, version 14
+    Tap,
+    /// For the summary of a CI job
+    Markdown,
+    /// One file for a browser
+    Html,
+}
+
+/// How the list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
     /// For a person
     Terminal,
     /// For a program
@@ -157,6 +216,26 @@ impl From<Isolation> for Wanted {
     }
 }
 
+impl Described {
+    /// What was given here takes the place of what `subject` had; variables are added to its own.
+    pub fn describe(&self, subject: &mut Subject) {
+        let Described { profile: _, pidfile, log, cwd, user, stop, ready, env, timeout } = self;
+        subject.pidfile = pidfile.clone().or(subject.pidfile.take());
+        subject.log = log.clone().or(subject.log.take());
+        subject.user = user.clone().or(subject.user.take());
+        subject.stop = stop.clone().or(subject.stop.take());
+        subject.timeout = timeout.unwrap_or(subject.timeout);
+        if let Some(cwd) = cwd {
+            subject.cwd.clone_from(cwd);
+        }
+        if !ready.is_empty() {
+            subject.ready.clone_from(ready);
+        }
+        // Of two values for one name the last one counts.
+        subject.environment.extend(env.iter().cloned());
+    }
+}
+
 fn key_value(word: &str) -> Result<(OsString, OsString), String> {
     match word.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
@@ -164,12 +243,10 @@ fn key_value(word: &str) -> Result<(OsString, OsString), String> {
     }
 }
 
-/// The longest deadline anyone may ask for.
-const LONGEST: f64 = 3600.0;
-
 fn seconds(word: &str) -> Result<std::time::Duration, String> {
+    let longest = LONGEST_TIMEOUT.as_secs_f64();
     match word.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(std::time::Duration::from_secs_f64(seconds)),
-        _ => Err(format!("write it in seconds, above 0 and up to {LONGEST}")),
+        Ok(seconds) if seconds > 0.0 && seconds <= longest => Ok(std::time::Duration::from_secs_f64(seconds)),
+        _ => Err(format!("write it in seconds, above 0 and up to {longest}")),
     }
 }

@@ -36,4 +36,5 @@ pub mod run;
 pub mod sandbox;
 pub mod scenario;
 pub mod subject;
+mod sys;
 mod world;

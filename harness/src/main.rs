@@ -2,8 +2,9 @@
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use daemonspec::check::{self, Profile, catalogue};
-use daemonspec::cli::{Check, Cli, Command, Format, List};
+use daemonspec::check::{self, catalogue};
+use daemonspec::cli::{Check, Cli, Command, Format, Init, List, ListFormat};
+use daemonspec::manifest::Entry;
 use daemonspec::observation::Style;
 use daemonspec::run::{self, Event, Options, Outcome, RunError};
 use daemonspec::subject::{Ready, Subject};
@@ -58,7 +59,12 @@ fn usage(error: &clap::Error) -> i32 {
         return USAGE;
     }
     let text = error.render().to_string();
-    let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let mut lines = text.lines();
+    let mut line = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    // What is missing is listed below.
+    if line.ends_with(':') {
+        lines.map(str::trim).take_while(|more| !more.is_empty()).for_each(|more| line.extend([" ", more]));
+    }
     let tip =
         text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).map(|tip| format!(" ({tip})")).unwrap_or_default();
     anstream::eprintln!("daemonspec: {line}{tip}; see daemonspec --help");
@@ -68,6 +74,7 @@ fn usage(error: &clap::Error) -> i32 {
 fn act(cli: Cli) -> Result<i32, Trouble> {
     match cli.command {
         Command::Check(options) => check(&options),
+        Command::Init(options) => init(&options),
         Command::List(options) => list(&options),
         Command::Explain(options) => {
             let check = check::find(&options.check).map_err(Trouble::usage)?;
@@ -80,8 +87,8 @@ fn act(cli: Cli) -> Result<i32, Trouble> {
 fn list(options: &List) -> Result<i32, Trouble> {
     let checks: Vec<_> = catalogue().filter(|c| options.profile.is_none_or(|p| c.profiles.contains(&p))).collect();
     print(&match options.format {
-        Format::Terminal => report::terminal::list(&checks),
-        Format::Json => report::json::list(&checks),
+        ListFormat::Terminal => report::terminal::list(&checks),
+        ListFormat::Json => report::json::list(&checks),
     })
 }
 
@@ -100,15 +107,7 @@ fn known_ids(ids: &[String]) -> Result<BTreeSet<&'static str>, Trouble> {
 }
 
 fn check(cli: &Check) -> Result<i32, Trouble> {
-    let base = Options {
-        profile: cli.profile.unwrap_or(Profile::Sysv),
-        only: known_ids(&cli.only)?,
-        skip: known_ids(&cli.skip)?,
-        level: cli.level,
-        isolation: cli.isolation.into(),
-        ..Options::default()
-    };
-    let base = Options { jobs: cli.jobs.map_or(base.jobs, usize::from), ..base };
+    let base = options(cli, None)?;
     let output = cli.output.as_deref().map(Output::open).transpose()?;
     let record = cli.record.as_deref().map(Output::open).transpose()?;
     let outcomes = match &cli.replay {
@@ -122,6 +121,10 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
     let text = match cli.format {
         Format::Terminal => report::terminal::report(&outcomes, cli.verbose),
         Format::Json => report::json::report(&outcomes),
+        Format::Junit => report::junit::report(&outcomes),
+        Format::Tap => report::tap::report(&outcomes),
+        Format::Markdown => report::markdown::report(&outcomes),
+        Format::Html => report::html::report(&outcomes),
     };
     match output {
         Some(output) => output.write(&text)?,
@@ -133,6 +136,39 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
     let codes: Vec<i32> = outcomes.iter().map(Outcome::exit_code).collect();
     // Both wrong and not judged: what is wrong decides.
     Ok([1, NOT_JUDGED].into_iter().find(|code| codes.contains(code)).unwrap_or(0))
+}
+
+fn init(cli: &Init) -> Result<i32, Trouble> {
+    let mut subject = Subject::new(&cli.command);
+    subject.name = cli.name.clone().unwrap_or(subject.name);
+    if subject.name.trim().is_empty() {
+        "daemon".clone_into(&mut subject.name);
+    }
+    cli.subject.describe(&mut subject);
+    manifest::is_writable(&subject).map_err(Trouble::usage)?;
+    let refuse_to_overwrite = || match &cli.output {
+        Some(path) if !cli.force && path.is_file() => {
+            Err(Trouble::usage(format!("cannot write {}: it is there already; --force writes over it", path.display())))
+        }
+        _ => Ok(()),
+    };
+    refuse_to_overwrite()?;
+    let output = cli.output.as_deref().map(Output::open).transpose()?;
+    let isolation = cli.isolation.map_or(Options::default().isolation, Into::into);
+    let progress = start_work();
+    let watch = |on_event: &OnEvent<'_>| run::watch(&subject, cli.subject.profile, isolation, on_event);
+    let watched = at_work(&progress, &subject, watch);
+    progress.finish_and_clear();
+    let watched = watched?;
+    let text = manifest::write(&subject, &watched).map_err(Trouble::not_judged)?;
+    match output {
+        Some(output) => {
+            // Somebody may have made it in the meantime.
+            refuse_to_overwrite()?;
+            output.write(&text).map(|()| 0)
+        }
+        None => print(&text),
+    }
 }
 
 fn replay(path: &Path, options: &Options) -> Result<Vec<Outcome>, Trouble> {
@@ -147,39 +183,24 @@ fn run_all(subjects: &[(Subject, Options)]) -> Result<Vec<Outcome>, Trouble> {
     if subjects.iter().any(|(_, options)| options.checks().is_empty()) {
         return Err(Trouble::not_judged(RunError::NoChecks));
     }
-    end_on_signals();
-    let progress = progress();
-    let mut outcomes: Vec<Outcome> = Vec::new();
-    for (subject, options) in subjects {
-        progress.set_prefix(subject.name.clone());
-        let on_event = |event: Event<'_>| show(&progress, event);
-        let outcome = run::check(subject, options, &on_event).map_err(|error| {
-            progress.finish_and_clear();
-            // The signal's own thread says so and exits; this one only stays out of its way.
-            if matches!(error, RunError::Interrupted) { wait_for_exit() } else { Trouble::not_judged(error) }
-        })?;
-        outcomes.push(outcome);
-    }
+    let progress = start_work();
+    let outcomes = subjects
+        .iter()
+        .map(|(subject, options)| at_work(&progress, subject, |on_event| run::check(subject, options, on_event)));
+    let outcomes = outcomes.collect();
     progress.finish_and_clear();
-    Ok(outcomes)
+    outcomes
 }
 
 fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trouble> {
     if let Some(path) = &cli.manifest {
         let entries = manifest::read(path, &cli.names).map_err(Trouble::usage)?;
-        return Ok(entries
-            .into_iter()
-            .map(|mut entry| {
-                let mut options = base.clone();
-                if cli.profile.is_none() {
-                    options.profile = entry.profile.unwrap_or(base.profile);
-                }
-                options.only.extend(entry.only);
-                options.skip.extend(entry.skip);
-                entry.subject.timeout = cli.timeout.unwrap_or(entry.subject.timeout);
-                (entry.subject, options)
-            })
-            .collect());
+        let merged = entries.into_iter().map(|mut entry| {
+            let options = options(cli, Some(&entry))?;
+            cli.subject.describe(&mut entry.subject);
+            Ok((entry.subject, options))
+        });
+        return merged.collect();
     }
     let mut subject = if cli.command.is_empty() {
         Subject::reference(base.profile.style())
@@ -187,15 +208,25 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
     } else {
         Subject::new(&cli.command)
     };
-    subject.pidfile = cli.pidfile.clone().or(subject.pidfile);
-    subject.log = cli.log.clone().or(subject.log);
-    subject.cwd = cli.cwd.clone().unwrap_or(subject.cwd);
-    subject.user.clone_from(&cli.user);
-    subject.stop.clone_from(&cli.stop);
-    subject.ready.clone_from(&cli.ready);
-    subject.environment.clone_from(&cli.env);
-    subject.timeout = cli.timeout.unwrap_or(subject.timeout);
+    cli.subject.describe(&mut subject);
     Ok(vec![(subject, base.clone())])
+}
+
+/// How to judge: what was given on the command line, else what the manifest says of the daemon, else the defaults.
+fn options(cli: &Check, entry: Option<&Entry>) -> Result<Options, Trouble> {
+    let default = Options::default();
+    let ids = |given: &[String], manifest: fn(&Entry) -> &Vec<&'static str>| match entry {
+        Some(entry) if given.is_empty() => Ok(manifest(entry).iter().copied().collect()),
+        _ => known_ids(given),
+    };
+    Ok(Options {
+        profile: cli.subject.profile.or(entry.and_then(|e| e.profile)).unwrap_or(default.profile),
+        only: ids(&cli.only, |entry| &entry.only)?,
+        skip: ids(&cli.skip, |entry| &entry.skip)?,
+        level: cli.level.or(entry.and_then(|e| e.level)).unwrap_or(default.level),
+        isolation: cli.isolation.map(Into::into).or(entry.and_then(|e| e.isolation)).unwrap_or(default.isolation),
+        jobs: cli.jobs.map(usize::from).or(entry.and_then(|e| e.jobs)).unwrap_or(default.jobs),
+    })
 }
 
 /// Nobody listens to a daemon that a shell starts.
@@ -260,6 +291,29 @@ impl Output {
         };
         written.map_err(|error| Trouble::not_judged(format!("cannot write {}: {error}", place.display())))
     }
+}
+
+/// What is told of what happens.
+type OnEvent<'a> = dyn Fn(Event<'_>) + Sync + 'a;
+
+/// From here on sandboxes are started.
+fn start_work() -> ProgressBar {
+    end_on_signals();
+    progress()
+}
+
+/// Works on one subject, and shows how far that has come.
+fn at_work<T>(
+    progress: &ProgressBar,
+    subject: &Subject,
+    work: impl FnOnce(&OnEvent<'_>) -> Result<T, RunError>,
+) -> Result<T, Trouble> {
+    progress.set_prefix(subject.name.clone());
+    work(&|event: Event<'_>| show(progress, event)).map_err(|error| {
+        progress.finish_and_clear();
+        // The signal's own thread says so and exits; this one only stays out of its way.
+        if matches!(error, RunError::Interrupted) { wait_for_exit() } else { Trouble::not_judged(error) }
+    })
 }
 
 fn progress() -> ProgressBar {

@@ -9,6 +9,12 @@ use std::str::FromStr;
 use std::time::Duration;
 use thiserror::Error;
 
+/// The variable by which the reference daemon's stop command finds this program.
+const OWN_PROGRAM: &str = "DAEMONSPEC";
+
+/// The longest deadline anyone may ask for.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// The daemon under test: how it is started and stopped, and what it is documented to do.
 #[derive(Debug, Clone)]
 pub struct Subject {
@@ -78,6 +84,9 @@ impl Subject {
         subject.name = "reference-daemon".to_owned();
         subject.pidfile = Some(PathBuf::from("{dir}/daemon.pid"));
         subject.log = (style == Style::SysV).then(|| PathBuf::from("{dir}/daemon.log"));
+        // The shell line names the program by a variable: its path may hold anything.
+        subject.environment.push((OsString::from(OWN_PROGRAM), me.into_os_string()));
+        subject.stop = Some(format!("\"${OWN_PROGRAM}\" reference-daemon --stop --pid-file {{dir}}/daemon.pid"));
         Ok(subject)
     }
 

@@ -29,6 +29,16 @@ impl Account {
             .ok_or_else(|| Failure::Account { name: name.into(), cause: "no such account in /etc/passwd".into() })
     }
 
+    /// Its user id.
+    pub fn user(&self) -> Uid {
+        self.user
+    }
+
+    /// Its primary group's id.
+    pub fn group(&self) -> Gid {
+        self.group
+    }
+
     fn from_tables(name: &str, passwd: &str, group: &str) -> Option<Self> {
         // name:password:uid:gid:comment:home:shell
         let fields: Vec<&str> = entries(passwd).find(|fields| fields[0] == name && fields.len() >= 4)?;

@@ -31,6 +31,11 @@ pub enum Failure {
         /// The process that holds it; `None` where it cannot be seen (another PID namespace).
         pid: Option<i32>,
     },
+    /// No instance holds the PID file.
+    NotRunning {
+        /// The PID file.
+        path: PathBuf,
+    },
     /// The account to drop to is unknown, or could not be assumed.
     Account {
         /// Its name.
@@ -69,6 +74,7 @@ impl fmt::Display for Failure {
             Self::AlreadyRunning { path, pid: None } => {
                 write!(f, "already running: another process holds PID file {}", one_line(path))
             }
+            Self::NotRunning { path } => write!(f, "not running: nobody holds PID file {}", one_line(path)),
             Self::Account { name, cause } => write!(f, "account {}: {cause}", name.escape_debug()),
             Self::Stopped => write!(f, "told to stop before it was ready"),
             Self::EndedBeforeReady => write!(f, "the daemon ended before it was ready"),

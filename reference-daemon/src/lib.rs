@@ -24,6 +24,8 @@
 //! | 14 | the launcher is told | [`Report::ready`], [`Report::failed`] |
 //! | 15 | the launcher ends | [`Outcome::wait`] |
 //!
+//! What ends it again is [`stop`].
+//!
 //! Each function says where the step comes from, what goes wrong without it, and what a popular article
 //! (`article.py` among the fixtures follows it) does in its place.
 //!
@@ -43,6 +45,7 @@ mod recipe;
 mod session;
 mod signals;
 mod stdio;
+mod stop;
 mod surroundings;
 
 pub use account::Account;
@@ -57,6 +60,7 @@ pub use readiness::{Outcome, Report, readiness_pipe};
 pub use session::{Fork, Pid, end_first_child, fork, new_session, wait_for};
 pub use signals::{Awaited, Event, hold_signals, reap_children, reset_signal_dispositions, reset_signal_mask};
 pub use stdio::{redirect_stdio, repair_stdio};
+pub use stop::stop;
 pub use surroundings::{change_to_root, prevent_core_dumps, set_umask};
 
 use std::ffi::OsString;
@@ -66,8 +70,8 @@ use std::ffi::OsString;
 /// It forks, so it returns in two processes, the launcher and the daemon; either is to end with that status
 /// at once. To be called first thing in `main`, while the process has one thread.
 ///
-/// 0: the daemon is up (the launcher), or has been stopped (the daemon). 1: the start failed; one line on
-/// standard error says why. 2: the arguments make no sense.
+/// 0: the daemon is up (the launcher), or has been stopped (the daemon, and whoever stopped it). 1: the start, or the
+/// stop, failed; one line on standard error says why. 2: the arguments make no sense.
 pub fn run(arguments: Vec<OsString>) -> i32 {
     if let Err(failure) = repair_stdio() {
         // 0
@@ -76,6 +80,7 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
     let outcome = match parse(arguments) {
         Ok(Command::Start(options)) if options.foreground => recipe::foreground(options),
         Ok(Command::Start(options)) => recipe::background(options),
+        Ok(Command::Stop(pid_file)) => stop(&pid_file).map(|()| 0),
         Ok(Command::Print(text)) => return print(text),
         Err(misuse) => return complain(&misuse, 2),
     };

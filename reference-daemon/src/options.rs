@@ -1,4 +1,4 @@
-//! The command line. Parsed by hand: there are five options, and a parser's tables would be set up
+//! The command line. Parsed by hand: there are few options, and a parser's tables would be set up
 //! between exec and the PID file at every start.
 
 use std::env;
@@ -22,6 +22,8 @@ Options:
   --log-file PATH    its log [/var/log/daemon.log]; in the foreground it logs to
                      standard error instead
   --user NAME        the account to drop to, from /etc/passwd
+  --stop             end the daemon that holds the PID file, and wait until it
+                     has ended
   --foreground       stay with the caller, and speak sd_notify(3)
   --ready-delay MS   let initialisation take that many milliseconds
   --help, --version  print this, or the version, and exit
@@ -66,6 +68,8 @@ impl Default for Options {
 pub enum Command {
     /// Start.
     Start(Options),
+    /// End the daemon that holds this PID file.
+    Stop(PathBuf),
     /// Print this text, and that is all.
     Print(&'static str),
 }
@@ -73,6 +77,7 @@ pub enum Command {
 /// Reads the arguments (without the program's name); the error is one line about how it is used.
 pub fn parse(arguments: Vec<OsString>) -> Result<Command, String> {
     let mut options = Options::default();
+    let mut stop = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let (name, inline) = split(&argument);
@@ -89,6 +94,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command, String> {
             b"--user" => options.user = Some(value()?.to_string_lossy().into_owned()),
             b"--ready-delay" => options.ready_delay = milliseconds(&value()?)?,
             b"--foreground" if inline.is_none() => options.foreground = true,
+            b"--stop" if inline.is_none() => stop = true,
             b"--help" if inline.is_none() => return Ok(Command::Print(HELP)),
             b"--version" if inline.is_none() => return Ok(Command::Print(VERSION)),
             _ => {
@@ -96,7 +102,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command, String> {
             }
         }
     }
-    Ok(Command::Start(options))
+    Ok(if stop { Command::Stop(options.pid_file) } else { Command::Start(options) })
 }
 
 /// Makes the paths absolute, before step 11 leaves the directory that they are relative to.
@@ -169,6 +175,13 @@ mod tests {
         };
         let arguments = ["--pid-file", "/a", "--log-file=b=c", "--user", "nobody", "--foreground", "--ready-delay=7"];
         assert_eq!(parsed(&arguments), Ok(Command::Start(expected)));
+    }
+
+    #[test]
+    fn a_stop_needs_the_pid_file_and_ignores_the_rest() {
+        assert_eq!(parsed(&["--stop"]), Ok(Command::Stop("/var/run/daemon.pid".into())));
+        let arguments = ["--user", "nobody", "--stop", "--pid-file", "d.pid"];
+        assert_eq!(parsed(&arguments), Ok(Command::Stop("d.pid".into())));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use nix::unistd::{ftruncate, geteuid, getpid, unlink};
 
 use crate::failure::Failure;
 
-const ROLE: &str = "PID file";
+pub(crate) const ROLE: &str = "PID file";
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
 /// A PID file that this process holds.
@@ -71,7 +71,7 @@ impl PidFile {
                 }
             }
             let status = fstat(&file).map_err(|errno| refused(path, errno))?;
-            if let Some(flaw) = flaw(&status) {
+            if let Some(flaw) = flaw(&status, &[geteuid().as_raw()]) {
                 return Err(Failure::file(ROLE, path, flaw));
             }
             match lstat(path) {
@@ -143,13 +143,52 @@ fn write_whole(file: &OwnedFd, text: &str) -> Result<(), Errno> {
     }
 }
 
-/// What keeps an open file from being a PID file.
-fn flaw(status: &FileStat) -> Option<String> {
+/// A PID file that another process may hold, open to be asked about.
+pub(crate) struct Witness {
+    path: PathBuf,
+    file: OwnedFd,
+}
+
+impl Witness {
+    /// `None` where there is no such file. Nothing but a regular file with this one name is asked, and only one that
+    /// belongs to the caller or to root: whoever owns it decides who holds it.
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let file = match open(path, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(refused(path, errno)),
+        };
+        let status = fstat(&file).map_err(|errno| refused(path, errno))?;
+        match flaw(&status, &[geteuid().as_raw(), 0]) {
+            Some(flaw) => Err(Failure::file(ROLE, path, flaw)),
+            None => Ok(Some(Self { path: path.into(), file })),
+        }
+    }
+
+    /// The process that holds the file, where one does.
+    ///
+    /// What is asked is what would keep a *shared* lock away. Whoever may read the file may take such a lock; an
+    /// exclusive one takes a descriptor that writes, and those are the owner's.
+    pub(crate) fn holder(&self) -> Result<Option<i32>, Failure> {
+        let mut asked = whole_file(libc::F_RDLCK);
+        fcntl(&self.file, FcntlArg::F_GETLK(&mut asked))
+            .map_err(|errno| Failure::file(ROLE, &self.path, format!("cannot be asked about: {}", errno.desc())))?;
+        match asked.l_pid {
+            _ if asked.l_type == libc::F_UNLCK as libc::c_short => Ok(None),
+            pid if pid > 0 => Ok(Some(pid)),
+            _ => Err(Failure::file(ROLE, &self.path, "is held by a process that cannot be seen from here")),
+        }
+    }
+}
+
+/// What keeps an open file from being a PID file that one of these users can be held to.
+fn flaw(status: &FileStat, users: &[u32]) -> Option<String> {
     if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
         Some("is not a regular file".into())
     } else if status.st_nlink > 1 {
         Some("has another name as well (a hard link), so writing it would write that".into())
-    } else if status.st_uid != geteuid().as_raw() {
+    } else if !users.contains(&status.st_uid) {
         Some(format!("belongs to user {}, who could rewrite it; remove it first", status.st_uid))
     } else {
         None
@@ -168,9 +207,9 @@ fn refused(path: &Path, errno: Errno) -> Failure {
     Failure::file(ROLE, path, cause)
 }
 
-fn whole_file() -> libc::flock {
+fn whole_file(kind: libc::c_int) -> libc::flock {
     libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
         l_len: 0,
@@ -180,7 +219,7 @@ fn whole_file() -> libc::flock {
 
 fn lock(file: &OwnedFd) -> Result<(), Errno> {
     loop {
-        match fcntl(file, FcntlArg::F_SETLK(&whole_file())) {
+        match fcntl(file, FcntlArg::F_SETLK(&whole_file(libc::F_WRLCK))) {
             // A file system on the network may be interrupted.
             Err(Errno::EINTR) => {}
             answer => return answer.map(drop),
@@ -195,7 +234,7 @@ enum Holder {
 
 /// Who holds the lock. The kernel knows; the content may be on its way.
 fn holder(file: &OwnedFd) -> Holder {
-    let mut asked = whole_file();
+    let mut asked = whole_file(libc::F_WRLCK);
     if fcntl(file, FcntlArg::F_GETLK(&mut asked)).is_ok() {
         if asked.l_type == libc::F_UNLCK as libc::c_short {
             return Holder::Nobody;
@@ -316,6 +355,26 @@ mod tests {
             fs::write(&path, "another's").unwrap();
             file.remove();
             assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
+        }
+
+        #[test]
+        fn a_witness_names_the_holder_and_no_reader() {
+            let (directory, path) = scratch();
+            let holder = |path: &Path| Witness::open(path).unwrap().map(|witness| witness.holder());
+            assert_eq!(holder(&path), None);
+            let file = PidFile::acquire(&path).unwrap();
+            let owner = getpid().as_raw();
+            assert!(in_child(|| holder(&path) == Some(Ok(Some(owner)))));
+            file.remove();
+
+            fs::write(&path, "1\n").unwrap();
+            let reader = fs::File::open(&path).unwrap();
+            fcntl(&reader, FcntlArg::F_SETLK(&whole_file(libc::F_RDLCK))).unwrap();
+            assert!(in_child(|| holder(&path) == Some(Ok(None))));
+
+            let link = directory.path().join("link");
+            symlink(&path, &link).unwrap();
+            assert!(Witness::open(&link).is_err());
         }
 
         #[test]

@@ -94,6 +94,9 @@ fn initialise(options: &Options, account: Option<&Account>, signals: &Awaited) -
 pub(crate) fn foreground(mut options: Options) -> Result<i32, Failure> {
     // First of all: as process 1 of a container, a SIGTERM that comes before this is lost.
     let signals = hold_signals()?;
+    // Whoever executed this program may have left it children (`worker & exec daemon`), and those that have ended by now
+    // will send no signal any more.
+    reap_children();
     // SAFETY: `run` asks its caller for a process of one thread.
     let supervisor = unsafe { Supervisor::from_environment() };
     resolve_paths(&mut options)?;

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot get at its own files has failed")]
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -113,6 +116,57 @@ fn the_launcher_waits_for_initialisation() {
     assert!(place.start(&["--ready-delay", "200"]).status.success());
     assert!(begun.elapsed() >= Duration::from_millis(200));
     assert!(place.log().ends_with(": ready\n"));
+}
+
+#[test]
+fn a_stop_ends_the_daemon_and_waits_for_its_end() {
+    let place = Place::new();
+    place.start(&[]);
+    let pid = place.pid();
+    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+    // The lock is asked, not the content.
+    fs::write(place.path("d.pid"), format!("{}\n", stranger.id())).unwrap();
+    let output = place.start(&["--stop"]);
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    assert!(place.log().ends_with(&format!("reference-daemon[{pid}]: stopped\n")));
+    assert!(!place.path("d.pid").exists());
+    assert!(stranger.try_wait().unwrap().is_none());
+
+    failed_with(&place.start(&["--stop"]), 1, "not running: nobody holds PID file /");
+    fs::write(place.path("d.pid"), format!("{}\n", stranger.id())).unwrap();
+    failed_with(&place.start(&["--stop"]), 1, "not running");
+    fs::remove_file(place.path("d.pid")).unwrap();
+    assert!(stranger.try_wait().unwrap().is_none());
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn children_that_ended_before_it_was_executed_are_reaped() {
+    let place = Place::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-daemon"));
+    command.arg("--foreground").arg("--pid-file").arg(place.path("d.pid")).stderr(Stdio::null());
+    // SAFETY: nothing but system calls, in a process that is about to execute another program.
+    unsafe {
+        command.pre_exec(move || {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(0);
+            }
+            let mut seen: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(libc::P_PID, child as libc::id_t, &raw mut seen, libc::WEXITED | libc::WNOWAIT);
+            libc::write(writer.as_raw_fd(), (&raw const child).cast(), size_of_val(&child));
+            Ok(())
+        });
+    }
+    let mut daemon = command.spawn().unwrap();
+    let mut child = [0; 4];
+    reader.read_exact(&mut child).unwrap();
+    until("the child's end", || !Path::new(&format!("/proc/{}", i32::from_ne_bytes(child))).exists());
+    until("the PID file", || fs::read_to_string(place.path("d.pid")).is_ok_and(|text| text.ends_with('\n')));
+    kill(place.pid(), Signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
 }
 
 #[test]

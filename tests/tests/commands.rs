@@ -52,6 +52,21 @@ fn json_holds_what_the_contract_says() {
 }
 
 #[test]
+fn every_format_goes_to_standard_output_and_nothing_else_does() {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../harness/tests/reference.json");
+    for (format, begins, ends) in [
+        ("json", "{\n", "}\n"),
+        ("junit", "<?xml ", "</testsuites>\n"),
+        ("tap", "TAP version 14\n1..1\n", " passed\n"),
+        ("markdown", "## ", "</details>\n"),
+        ("html", "<!doctype html>\n", "</html>\n"),
+    ] {
+        let assert = daemonspec().args(["check", "--replay", recording, "--format", format]).assert().code(0);
+        assert.stdout(starts_with(begins).and(predicates::str::ends_with(ends))).stderr(is_empty());
+    }
+}
+
+#[test]
 fn the_list_has_every_check_of_a_profile() {
     let output = daemonspec()
         .args(["list", "--profile", "article", "--format", "json"])
@@ -102,12 +117,19 @@ fn wrong_usage_is_one_line_and_2() {
         &["check", "--ready", "tcp:80", "--", "true"],
         &["check", "--env", "novalue", "--", "true"],
         &["check", "--format", "papyrus"],
+        &["list", "--format", "junit"],
+        &["list", "--format", "html"],
         &["check", "--manifest", "/no/such/manifest"],
         &["check", "--manifest", "/tmp"],
         &["check", "--manifest", "x.toml", "--", "true"],
         &["check", "stray-name"],
         &["check", "--output", "/no/such/directory/report"],
         &["check", "--output", "/tmp"],
+        &["init"],
+        &["init", "true"],
+        &["init", "--manifest", "x.toml", "--", "true"],
+        &["init", "--force", "--", "true"],
+        &["init", "--output", "/no/such/directory/manifest", "--", "true"],
         &["explain"],
         &["unheard-of"],
     ] {
@@ -135,7 +157,7 @@ fn manifests_name_key_and_line() {
     };
     manifest("[daemon.d]\ncommand = [\"d\"]\npid = 3\n")
         .code(2)
-        .stderr(contains("line 3: unknown field `pid`").and(one_line()));
+        .stderr(contains("line 3: no key named `pid`").and(one_line()));
     manifest("[daemon.d]\ncommand = 3\n").code(2).stderr(contains("line 2").and(one_line()));
     manifest("").code(2).stderr(contains("names no daemon").and(one_line()));
     manifest("[daemon.d]\ncommand = [\"true\"]\nsetup = \"echo oh no; false\"\n")

@@ -1,7 +1,7 @@
 //! Directories and modes.
 
-use super::{ARTICLE_PEP, Case, Check, Judgement, SYSV, broken, check, fail, pass};
-use crate::observation::{Hold, Holder, Text};
+use super::{ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass};
+use crate::observation::{Exit, FileSeen, Hold, Holder, Text};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("cwd-root", Must, Filesystem, ARTICLE_PEP, "terminal",
@@ -14,6 +14,26 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 11: so that it does not block mount points from being unmounted"],
         remedy: "call chdir(\"/\") and keep no directory or file of the launch directory open",
         judge: launch_directory_released),
+    check!("umask-set", Should, Filesystem, PEP, "dirty" + "terminal",
+        title: "has a umask of its own, whatever the caller's",
+        sources: &["daemon(7) SysV step 10: reset the umask to 0", "PEP 3143: umask", "CWE-732, which speaks for 022 rather than 0"],
+        remedy: "call umask() with a value of your own; 022 keeps what is created without thought from being world-writable",
+        judge: umask_set),
+    check!("no-world-writable-files", Must, Filesystem, SYSV, "dirty" + "terminal",
+        title: "creates no file that anybody may write, whatever the caller's umask",
+        sources: &["CWE-732", "umask(2)"],
+        remedy: "set a umask of 022 or stricter before the first file is created, or give open(2) and mkdir(2) the mode that is meant",
+        judge: no_world_writable_files),
+    check!("relative-paths", Should, Filesystem, SYSV, "relative" + "terminal",
+        title: "resolves relative paths among its arguments before it leaves the directory it was started in",
+        sources: &["daemon(7) SysV step 11: change the current directory to /", "realpath(3)"],
+        remedy: "make every path absolute (realpath(3), or join it to getcwd(3)) before chdir(\"/\")",
+        judge: relative_paths),
+    check!("run-directory-missing", Should, Filesystem, SYSV, "obstructed" + "terminal",
+        title: "makes its run directory after a boot has emptied /run, or says that it cannot",
+        sources: &["FHS 3.0 section 3.15: files below /run are removed at boot", "systemd.exec(5): RuntimeDirectory="],
+        remedy: "create the directory below /run at each start, as root, with the owner and mode it needs",
+        judge: run_directory_missing),
 ];
 
 fn cwd_root(case: &Case<'_>) -> Judgement {
@@ -63,4 +83,85 @@ fn launch_directory_released(case: &Case<'_>) -> Judgement {
         .collect();
     let directory = &case.clean_launch()?.directory;
     fail(format!("{directory} can be unmounted"), format!("it keeps {directory} busy"), evidence)
+}
+
+fn umask_set(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    let seen = case.scenario("dirty")?;
+    let mut umasks = Vec::new();
+    for (planted, (launch, look)) in
+        [(0, case.dirty("umask")?), (0o777, (seen.launch("umask-0777")?, seen.look("umask-0777")?))]
+    {
+        if launch.inherits()?.umask != Some(planted) {
+            return broken(format!("the umask could not be set to {planted:04o} before the start"));
+        }
+        if let Some(lacking) = case.lacks(look, launch.ended)? {
+            return fail(format!("it starts also under umask {planted:04o}"), lacking, launch.words());
+        }
+        let daemon = look.daemon()?;
+        let Some(umask) = daemon.carries()?.umask else { return broken("its umask could not be read") };
+        umasks.push((planted, daemon.pid, umask));
+    }
+    if umasks.windows(2).all(|pair| pair[0].2 == pair[1].2) {
+        return pass();
+    }
+    let evidence = umasks
+        .iter()
+        .map(|(planted, pid, umask)| format!("started under {planted:04o}: /proc/{pid}/status: Umask: {umask:04o}"))
+        .collect();
+    let actual = umasks.iter().map(|(planted, _, umask)| format!("{umask:04o} after {planted:04o}"));
+    fail("the same umask under whatever umask it is started", actual.collect::<Vec<_>>().join(", "), evidence)
+}
+
+fn no_world_writable_files(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    let (launch, look) = case.dirty("umask")?;
+    if launch.inherits()?.umask != Some(0) {
+        return broken("the umask could not be set to 0 before the start");
+    }
+    if let Some(lacking) = case.lacks(look, launch.ended)? {
+        return broken(format!("it did not come up under umask 0: {lacking}"));
+    }
+    let seen = case.scenario("dirty")?;
+    let files = seen.writable("umask").or_else(|_| seen.writable("everything"))?;
+    if files.is_empty() {
+        return pass();
+    }
+    let line = |file: &FileSeen| format!("{}: mode {:04o}", file.path, file.found.as_ref().map_or(0, |f| f.mode));
+    let evidence: Vec<String> = files.iter().map(line).collect();
+    fail("no file or directory that others may write", format!("{} of them", files.len()), evidence)
+}
+
+fn relative_paths(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    let seen = case.scenario("relative")?;
+    let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
+    if let Some(lacking) = case.lacks(look, launch.ended)? {
+        let mut evidence = vec![format!("started in {}, with ./NAME for its paths there", launch.directory)];
+        evidence.extend(launch.words());
+        return fail("it starts, and its files come to be where it was started", lacking, evidence);
+    }
+    let was_written = |file: &Option<FileSeen>| file.as_ref().is_some_and(|f| f.found.is_some());
+    let clean = case.clean_look()?;
+    for (before, now) in [(&clean.pidfile, &look.pidfile), (&clean.log, &look.log)] {
+        if let (true, Some(file)) = (was_written(before) && !was_written(now), before) {
+            let evidence = vec![format!("started in {}: {} was not written", launch.directory, file.path)];
+            return fail(file.path.as_str(), "nothing there", evidence);
+        }
+    }
+    pass()
+}
+
+fn run_directory_missing(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    let seen = case.scenario("obstructed")?;
+    let (launch, look) = (seen.launch("run")?, seen.look("run")?);
+    let Some(exit) = launch.ended else { return broken("the launcher did not end") };
+    let Some(lacking) = case.lacks(look, launch.ended)? else { return pass() };
+    let failed = exit != Exit::Status(0) && !look.is_up();
+    if failed && launch.explains(case.clean_launch()?) {
+        return pass();
+    }
+    let actual = if failed { format!("{lacking}, and no word on standard error") } else { lacking };
+    fail("it starts where /run is empty, or says why it does not", actual, launch.words())
 }

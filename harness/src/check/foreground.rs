@@ -136,15 +136,10 @@ fn notify_stopping(case: &Case<'_>) -> Judgement {
 
 fn notify_socket_kept(case: &Case<'_>) -> Judgement {
     let (_, look, _) = with_socket(case)?;
-    let Some(main) = look.main() else { return broken("no daemon was running where NOTIFY_SOCKET was set") };
-    let all: Vec<&Process> = look.members.iter().collect();
-    let executed: Vec<&Process> = look
-        .alive()
-        .filter(|p| p.pid != main.pid && p.descends_from(main.pid, &all) && p.executed_since(main))
-        .collect();
-    if executed.is_empty() {
-        return skip("it executed no program that is running at rest");
+    if look.main().is_none() {
+        return broken("no daemon was running where NOTIFY_SOCKET was set");
     }
+    let executed = look.executed_children();
     let mut having = Vec::new();
     for process in executed {
         let variables = process.attributes.as_ref().and_then(|attributes| attributes.variables.as_ref());

@@ -1,8 +1,8 @@
 //! One instance at a time.
 
-use super::common::{content_of, named};
+use super::common::{content_of, named, worst};
 use super::{ARTICLE, Case, Check, Judgement, SYSV, broken, check, fail, pass, skip};
-use crate::observation::{Exit, Observation, Process, Unseen};
+use crate::observation::{Exit, Launch, Look, Observation, Process, Unseen, signal_name};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("second-instance-refused", Must, Instance, ARTICLE, "twice",
@@ -15,11 +15,31 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 14: notify the original process", "LSB 5.0 Core, init script actions"],
         remedy: "carry \"already running\" through the readiness pipe to the launcher: print it, exit 1",
         judge: reported),
-    check!("stale-pidfile", Must, Instance, ARTICLE, "stale",
+    check!("stale-pidfile", Must, Instance, ARTICLE, "seeded",
         title: "starts over a PID file that names a dead process",
         sources: &["daemon(7) SysV step 12: the lock decides, not the file's existence"],
         remedy: "take a lock on the file instead of testing whether it is there; a dead daemon holds no lock",
         judge: stale),
+    check!("recycled-pid", Must, Instance, SYSV, "seeded",
+        title: "starts over a PID file whose number is a stranger's by now, or its own, and leaves that process alone",
+        sources: &["daemon(7) SysV step 12: verify that the PID is of a running instance of the daemon"],
+        remedy: "take a lock on the file instead of asking whether a process of that number lives; never signal a number you read",
+        judge: recycled),
+    check!("garbage-pidfile", Must, Instance, SYSV, "seeded",
+        title: "starts over a PID file that holds rubbish, or says why not, and signals nobody",
+        sources: &["daemon(7) SysV step 12", "kill(2): 0 and -1 mean many processes"],
+        remedy: "read the number strictly (digits, above 0, in range), take anything else for no PID, and let a lock decide",
+        judge: garbage),
+    check!("lock-not-inherited", Should, Instance, SYSV, "crash",
+        title: "can be started again although a child of the instance that was killed lives on",
+        sources: &["daemon(7) SysV step 12", "fcntl(2): record locks are not inherited; flock(2): those of a child are the same lock"],
+        remedy: "lock with fcntl(F_SETLK) after the last fork, or close the lock's descriptor in every child",
+        judge: lock_not_inherited),
+    check!("stop-verifies-identity", Must, Instance, SYSV, "seeded",
+        title: "has a stop command that never signals a stranger",
+        sources: &["LSB 5.0 Core, init script functions: killproc", "kill(2)"],
+        remedy: "ask the lock who holds it (fcntl(F_GETLK)), or compare /proc/PID/exe and start time, and signal through a pidfd",
+        judge: stop_verifies_identity),
 ];
 
 /// The processes that the second start added, at rest.
@@ -91,16 +111,115 @@ fn reported(case: &Case<'_>) -> Judgement {
     )
 }
 
+/// What the start lacks that found something at the PID file's path.
+fn over<'a>(case: &Case<'a>, name: &str) -> Result<(&'a Launch, &'a Look, Option<String>), Unseen> {
+    let seen = case.scenario("seeded")?;
+    let (launch, look) = (seen.launch(name)?, seen.look(name)?);
+    if launch.ended.is_none() {
+        return Ok((launch, look, Some("the launcher did not end".to_owned())));
+    }
+    Ok((launch, look, case.lacks(look, launch.ended)?))
+}
+
+/// What was planted, what was said, what is there now.
+fn evidence(case: &Case<'_>, name: &str, launch: &Launch, look: &Look) -> Result<Vec<String>, Unseen> {
+    let planted = case.scenario("seeded")?.file(name)?;
+    let mut evidence = vec![format!("{} held {} before the start", planted.path, content_of(planted))];
+    evidence.extend(launch.words());
+    evidence.extend(look.pidfile.as_ref().map(|file| format!("{} afterwards: {}", file.path, content_of(file))));
+    Ok(evidence)
+}
+
+/// Whether the stranger was left alone.
+fn stranger_unharmed(case: &Case<'_>, name: &str) -> Judgement {
+    let stranger = case.scenario("seeded")?.stranger(name)?;
+    let sent: Vec<String> = stranger.received.iter().copied().map(signal_name).collect();
+    let what = match (stranger.alive, sent.is_empty()) {
+        (true, true) => return pass(),
+        (true, false) => format!("{} was sent to pid {}", sent.join(", "), stranger.pid),
+        (false, _) => format!("pid {} was killed", stranger.pid),
+    };
+    let planted = case.scenario("seeded")?.file(name);
+    let evidence = planted.ok().map(|f| format!("{} held {}", f.path, content_of(f))).into_iter();
+    fail(format!("pid {}, which is no process of the daemon's, gets no signal", stranger.pid), what, evidence.collect())
+}
+
 fn stale(case: &Case<'_>) -> Judgement {
     case.daemon()?;
-    let seen = case.scenario("stale")?;
-    let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
-    let Some(exit) = launch.ended else { return broken("the launcher did not end") };
-    let Some(lacking) = case.lacks(look, Some(exit))? else { return pass() };
-    let mut evidence = vec![format!("over a PID file that names a dead process the start ended with {exit}")];
-    if let Some(errors) = launch.errors.as_ref().filter(|e| e.bytes > 0) {
-        evidence.push(format!("it said: {}", errors.text.short(120)));
+    worst(["dead", "no-newline"].into_iter().map(|name| {
+        let (launch, look, lacking) = over(case, name)?;
+        let Some(lacking) = lacking else { return pass() };
+        fail("it starts, and the PID file names it", lacking, evidence(case, name, launch, look)?)
+    }))
+}
+
+fn recycled(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    worst(["stranger", "thread", "own"].into_iter().flat_map(|name| {
+        let starts = || {
+            let (launch, look, lacking) = over(case, name)?;
+            if name == "own" {
+                is_own(case, launch, look)?;
+            }
+            let Some(lacking) = lacking else { return pass() };
+            fail("it starts, and the PID file names it", lacking, evidence(case, name, launch, look)?)
+        };
+        [stranger_unharmed(case, name), starts()]
+    }))
+}
+
+/// Whether the number that was planted was the one that the daemon got, or would have got had it come so far.
+fn is_own(case: &Case<'_>, launch: &Launch, look: &Look) -> Result<(), Unseen> {
+    let planted = case.scenario("seeded")?.file("own")?.number();
+    let got = match look.main {
+        Some((main, _)) => Some(main),
+        None => Some(launch.launcher + case.daemon()?.pid - case.clean_launch()?.launcher),
+    };
+    if planted == got { Ok(()) } else { skip("its process id differs from start to start and cannot be foretold") }
+}
+
+fn garbage(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    worst(["empty", "text", "zero", "minus-one", "20-digits", "nuls"].into_iter().flat_map(|name| {
+        let starts = || {
+            let (launch, look, lacking) = over(case, name)?;
+            let Some(lacking) = lacking else { return pass() };
+            let refused = launch.ended.is_some_and(|exit| exit != Exit::Status(0)) && !look.is_up();
+            if refused && launch.explains(case.clean_launch()?) {
+                return pass();
+            }
+            let actual = if refused { format!("{lacking}, and no word on standard error") } else { lacking };
+            fail("it starts, or says why not", actual, evidence(case, name, launch, look)?)
+        };
+        [stranger_unharmed(case, name), starts()]
+    }))
+}
+
+fn lock_not_inherited(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    let seen = case.scenario("crash")?;
+    let killed = seen.treatment("killed")?;
+    if !killed.delivered || killed.survived {
+        return broken("the main process could not be killed");
     }
-    evidence.extend(look.pidfile.as_ref().map(|file| format!("{}: {}", file.path, content_of(file))));
-    fail("it starts, and the PID file names it", lacking, evidence)
+    let (before, launch, look) = (seen.look("running")?, seen.launch("alone")?, seen.look("alone")?);
+    let is_old = |p: &&Process| before.members.iter().any(|b| b.pid == p.pid && b.image == p.image);
+    let left: Vec<&Process> = look.alive().filter(is_old).collect();
+    let started = look.main().is_some_and(|main| !is_old(&main));
+    let lacking = match launch.ended {
+        None => Some("the launcher did not end".to_owned()),
+        Some(exit) if !started => Some(format!("no new daemon is running; the launcher ended with {exit}")),
+        ended => case.lacks(look, ended)?,
+    };
+    let Some(lacking) = lacking else { return pass() };
+    let mut evidence = vec![format!("SIGKILL was sent to pid {} alone", killed.main)];
+    if !left.is_empty() {
+        evidence.push(format!("left of that instance: {}", named(&left)));
+    }
+    evidence.extend(launch.words());
+    fail("it starts again", lacking, evidence)
+}
+
+fn stop_verifies_identity(case: &Case<'_>) -> Judgement {
+    stranger_unharmed(case, "stop")
 }

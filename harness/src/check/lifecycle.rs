@@ -1,6 +1,6 @@
 //! Coming up, staying up, ending.
 
-use super::common::named;
+use super::common::{named, worst};
 use super::{
     ANY_STYLE, ARTICLE_ANY_STYLE, ARTICLE_PEP, Case, Check, Judgement, PEP_ANY_STYLE, SYSV, broken, check, fail, pass,
 };
@@ -134,17 +134,19 @@ fn launcher_status(case: &Case<'_>) -> Judgement {
             vec![format!("pid {} ended with {exit}", clean.launcher)],
         );
     }
-    for_each_failed_start(case, |name, launch, look| {
+    for_each_failed_start(case, |name, what, launch, look| {
         let Some(exit) = launch.ended else {
-            let expected = format!("the launcher ends, with the PID file's directory {name}");
+            let expected = format!("the launcher ends although {what}");
             let evidence = states(look.alive());
             return fail(expected, "it was still running long after the deadline (--timeout sets that)", evidence);
         };
-        if (exit == Exit::Status(0)) == look.is_up() {
+        // Without its PID file or log it may still serve; without the port that says it is ready it cannot.
+        let is_up = look.is_up() && name != "port";
+        if (exit == Exit::Status(0)) == is_up && (is_up || look.alive().next().is_none()) {
             return pass();
         }
-        let evidence =
-            vec![format!("PID file's directory {name}: pid {} (the launcher) ended with {exit}", launch.launcher)];
+        let mut evidence = vec![format!("{what}: pid {} (the launcher) ended with {exit}", launch.launcher)];
+        evidence.extend(launch.words());
         let left: Vec<&Process> = look.alive().collect();
         if left.is_empty() {
             return fail(
@@ -153,38 +155,36 @@ fn launcher_status(case: &Case<'_>) -> Judgement {
                 evidence,
             );
         }
+        if exit == Exit::Status(0) {
+            let actual = format!("{exit}, though it cannot be ready; still running: {}", named(&left));
+            return fail("a status other than 0, and no daemon", actual, evidence);
+        }
         fail("status 0, or no daemon", format!("{exit}, yet still running: {}", named(&left)), evidence)
     })
 }
 
-/// Judges every obstructed start that could be made; the first that is not kept decides.
-fn for_each_failed_start(case: &Case<'_>, judge: impl Fn(&str, &Launch, &Look) -> Judgement) -> Judgement {
+/// The starts that must fail, and what was in their way (scenario `obstructed`).
+pub(crate) const OBSTACLES: &[(&str, &str)] = &[
+    ("missing", "its PID file's directory was missing"),
+    ("read-only", "its PID file's directory was read-only"),
+    ("full", "its PID file's disk was full"),
+    ("locked", "another process held its lock"),
+    ("log", "there was a directory at its log's path"),
+    ("log-read-only", "its log's directory was read-only"),
+    ("port", "its port was taken"),
+];
+
+/// Judges every obstructed start that could be made.
+fn for_each_failed_start(case: &Case<'_>, judge: impl Fn(&str, &str, &Launch, &Look) -> Judgement) -> Judgement {
     let seen = case.scenario("obstructed")?;
-    let mut verdict: Option<Judgement> = None;
-    for name in ["missing", "read-only"] {
-        let this = match (seen.launch(name), seen.look(name)) {
-            (Ok(launch), Ok(look)) => judge(name, launch, look),
-            (Err(why), _) | (_, Err(why)) => Err(why),
-        };
-        let weight = |j: &Judgement| match j {
-            Ok(super::Ruling::Broken(_)) => 3,
-            Err(Unseen::Broken(_)) => 2,
-            Ok(super::Ruling::Kept) => 1,
-            Err(Unseen::Skip(_)) => 0,
-        };
-        verdict = Some(match verdict {
-            Some(other) if weight(&other) >= weight(&this) => other,
-            _ => this,
-        });
-    }
-    verdict.unwrap_or_else(|| broken("no start was obstructed"))
+    worst(OBSTACLES.iter().map(|(name, what)| judge(name, what, seen.launch(name)?, seen.look(name)?)))
 }
 
 fn failure_explained(case: &Case<'_>) -> Judgement {
-    for_each_failed_start(case, |name, launch, look| {
+    for_each_failed_start(case, |_, what, launch, look| {
         let exit = ended(launch)?;
         if look.is_up() && exit == Exit::Status(0) {
-            return Err(Unseen::Skip("it starts also where its PID file cannot be written".to_owned()));
+            return Err(Unseen::Skip(format!("it also starts where {}", what.replacen("was", "is", 1))));
         }
         if launch.explains(case.clean_launch()?) {
             return pass();
@@ -194,7 +194,7 @@ fn failure_explained(case: &Case<'_>) -> Judgement {
         } else {
             format!("standard output: {}", launch.output.text.short(120))
         };
-        let evidence = vec![format!("PID file's directory {name}: the launcher ended with {exit}"), elsewhere];
+        let evidence = vec![format!("{what}: the launcher ended with {exit}"), elsewhere];
         fail(
             "a line on standard error that says why",
             "nothing on standard error, or only what a good start says too",
@@ -222,11 +222,11 @@ fn no_leftover_processes(case: &Case<'_>) -> Judgement {
         return fail("no process between init and the daemon", actual, states(above.iter().copied()));
     }
     let seen = case.scenario("obstructed")?;
-    for name in ["missing", "read-only"] {
+    for (name, what) in OBSTACLES {
         let (Ok(launch), Ok(look)) = (seen.launch(name), seen.look(name)) else { continue };
         let left: Vec<&Process> = look.alive().collect();
         if launch.ended.is_some_and(|exit| exit != Exit::Status(0)) && !left.is_empty() {
-            let actual = format!("{} left, with the PID file's directory {name}", named(&left));
+            let actual = format!("{} left after a start that failed because {what}", named(&left));
             return fail("no process after a failed start", actual, states(left.iter().copied()));
         }
     }

@@ -3,6 +3,7 @@
 //! One file per family, one table per file, one list of the tables here. A check touches its record, its page under
 //! docs/checks/ (the record will not compile without it) and its defect in the tests. Nothing here reads the system.
 
+mod common;
 mod container;
 mod descriptors;
 mod filesystem;
@@ -11,10 +12,16 @@ mod instance;
 mod lifecycle;
 mod logging;
 mod pidfile;
+mod privileges;
+mod resources;
+mod robustness;
 mod session;
 mod signals;
 
-use crate::observation::{Isolation, Observation, Style, Text, Unseen};
+#[cfg(test)]
+pub(crate) use lifecycle::OBSTACLES;
+
+use crate::observation::{Account, Isolation, Observation, Style, Text, Unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,6 +86,12 @@ pub enum Family {
     Instance,
     /// The log.
     Logging,
+    /// Accounts, groups, capabilities.
+    Privileges,
+    /// Memory, limits, what the kernel is asked for.
+    Resources,
+    /// What a careless caller leaves.
+    Robustness,
     /// Under a supervisor.
     Foreground,
     /// As the first process of a container.
@@ -118,8 +131,8 @@ words!(Level, "level": Must = "must", Should = "should", May = "may");
 words!(Profile, "profile": Sysv = "sysv", Article = "article", Pep3143 = "pep3143", Foreground = "foreground",
     Container = "container");
 words!(Family, "family": Lifecycle = "lifecycle", Session = "session", Filesystem = "filesystem", Descriptors = "descriptors",
-    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging",
-    Foreground = "foreground", Container = "container");
+    Signals = "signals", Pidfile = "pidfile", Instance = "instance", Logging = "logging", Privileges = "privileges",
+    Resources = "resources", Robustness = "robustness", Foreground = "foreground", Container = "container");
 
 /// A name that is none of the known ones, with the nearest that is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -221,6 +234,9 @@ pub fn catalogue() -> impl Iterator<Item = &'static Check> {
         pidfile::CHECKS,
         instance::CHECKS,
         logging::CHECKS,
+        privileges::CHECKS,
+        resources::CHECKS,
+        robustness::CHECKS,
         foreground::CHECKS,
         container::CHECKS,
     ]
@@ -313,8 +329,8 @@ pub struct Record {
     pub documented_cwd: String,
     /// The command's words that are files of the machine, by their whole paths.
     pub named: Vec<Text>,
-    /// Whether it has an account to drop to.
-    pub drops_to: Option<String>,
+    /// The account it has to drop to.
+    pub drops_to: Option<Account>,
     /// Whether it has a stop command of its own.
     pub own_stop: bool,
     /// What was seen.
@@ -362,115 +378,6 @@ impl Check {
 
 fn of_style(scenario: &'static str, style: Style) -> &'static str {
     if scenario == Style::SysV.clean_scenario() { style.clean_scenario() } else { scenario }
-}
-
-/// What several families ask of a record.
-mod common {
-    use super::{Case, Unseen, broken};
-    use crate::observation::{Descriptor, Exit, FileKind, FileSeen, Launch, Look, Observation, Process, Style};
-
-    impl<'a> Case<'a> {
-        /// What was seen of the clean start, and of what was done to the daemon then.
-        pub(super) fn clean(&self) -> Result<&'a Observation, Unseen> {
-            self.scenario(self.record.style.clean_scenario())
-        }
-
-        /// The clean start.
-        pub(super) fn clean_launch(&self) -> Result<&'a Launch, Unseen> {
-            self.clean()?.launch("start")
-        }
-
-        /// The clean start at rest.
-        pub(super) fn clean_look(&self) -> Result<&'a Look, Unseen> {
-            self.clean()?.look("rest")
-        }
-
-        /// The daemon as the clean start left it.
-        pub(super) fn daemon(&self) -> Result<&'a Process, Unseen> {
-            let look = self.clean_look()?;
-            look.main().map_or_else(|| broken("no daemon was running after the start"), Ok)
-        }
-
-        /// What a later start lacks of what the clean one had: a daemon, status 0, and a PID file that names it.
-        pub(super) fn lacks(&self, look: &Look, ended: Option<Exit>) -> Result<Option<String>, Unseen> {
-            let in_background = self.record.style == Style::SysV;
-            let how = ended.map_or("did not end".to_owned(), |exit| format!("ended with {exit}"));
-            let Some((main, _)) = look.main.filter(|_| look.is_up()) else {
-                let launcher = if in_background { "the launcher" } else { "the process that was started" };
-                return Ok(Some(format!("no process is left; {launcher} {how}")));
-            };
-            if in_background && ended != self.clean_launch()?.ended && ended != Some(Exit::Status(0)) {
-                return Ok(Some(format!("the launcher {how}, and yet pid {main} is running")));
-            }
-            let clean = self.clean_look()?;
-            let names_main = |look: &Look| {
-                let number = look.pidfile.as_ref().and_then(FileSeen::number);
-                number.is_some() && look.main().is_some_and(|p| number == Some(p.pid) || number == Some(p.inner_pid))
-            };
-            if !names_main(clean) || names_main(look) {
-                return Ok(None);
-            }
-            let other = look.pidfile.as_ref();
-            Ok(other.map(|file| format!("the daemon is pid {main}, and its PID file has {}", content_of(file))))
-        }
-
-        /// Every process of the daemon's, the main one first.
-        pub(super) fn members(&self) -> Result<Vec<&'a Process>, Unseen> {
-            let main = self.daemon()?;
-            // A launcher that does not end is launcher-exits' matter; what it still holds is no flaw of the daemon's.
-            let launcher = self.clean_launch()?.launcher;
-            let others = self.clean_look()?.alive().filter(|p| p.pid != main.pid && p.pid != launcher);
-            Ok(std::iter::once(main).chain(others).collect())
-        }
-    }
-
-    impl Look {
-        /// Whether a daemon is running.
-        pub(super) fn is_up(&self) -> bool {
-            self.main().is_some_and(|p| !p.is_zombie())
-        }
-    }
-
-    impl Launch {
-        /// Whether standard error got a line that the `clean` start did not show; digits (dates, process ids) aside.
-        pub(super) fn explains(&self, clean: &Launch) -> bool {
-            let lines = |text: &str| -> Vec<String> {
-                let plain = text.replace("\\r", "");
-                plain.split("\\n").map(|line| line.chars().filter(|c| !c.is_ascii_digit()).collect()).collect()
-            };
-            let usual = lines(clean.output.text.as_str());
-            let said = self.errors.as_ref().map(|errors| lines(errors.text.as_str())).unwrap_or_default();
-            said.iter().any(|line| !line.trim().is_empty() && !usual.contains(line))
-        }
-
-        /// Whether a descriptor leads to the terminal of this launch; /dev/tty stands for the controlling terminal, and
-        /// that was this one when it was opened.
-        pub(super) fn is_its_terminal(&self, descriptor: &Descriptor) -> bool {
-            let itself = descriptor.rdev == self.terminal || descriptor.rdev == libc::makedev(5, 0);
-            descriptor.kind == FileKind::Terminal && itself
-        }
-    }
-
-    /// What a PID file held, in words.
-    pub(super) fn content_of(file: &FileSeen) -> String {
-        match &file.found {
-            None => "nothing there".to_owned(),
-            Some(found) => match &found.content {
-                Some(content) if content.is_empty() => "an empty file".to_owned(),
-                Some(content) => format!("\"{}\"", content.short(60)),
-                None => format!("{:?}", found.kind).to_lowercase(),
-            },
-        }
-    }
-
-    /// `pid 7 (name), pid 8 (name) and 3 more`.
-    pub(super) fn named(processes: &[&Process]) -> String {
-        let shown: Vec<String> = processes.iter().take(3).map(ToString::to_string).collect();
-        match processes.len().saturating_sub(3) {
-            0 => shown.join(", "),
-            more => format!("{} and {more} more", shown.join(", ")),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::common::named;
 use super::{ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass, skip};
-use crate::observation::Process;
+use crate::observation::{Observation, Process};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("new-session", Must, Session, ARTICLE_PEP, "terminal",
@@ -29,7 +29,12 @@ pub(super) const CHECKS: &[Check] = &[
         title: "outlives the terminal it was started from",
         sources: &["daemon(7) SysV step 6: detach from any terminal", "setsid(2)", "ioctl_tty(2)"],
         remedy: "leave the terminal's session with setsid(), and do not read from or write to the terminal",
-        judge: |case| survives(case, "hangup", "its terminal hung up")),
+        judge: |case| survives(case.clean()?, case, "hangup", "its terminal hung up")),
+    check!("survives-leader-exit", Must, Session, SYSV, "leader" + "terminal",
+        title: "outlives a launcher that leads the session of a terminal",
+        sources: &["daemon(7) SysV step 6: call setsid() in the child", "daemon(7) SysV step 15: exit when initialisation is complete", "setsid(2), exit(3): the leader's end hangs the terminal up"],
+        remedy: "let the launcher wait, on a pipe, until the child has called setsid(); or ignore SIGHUP before the fork",
+        judge: survives_leader_exit),
     check!("survives-interrupt", Must, Session, SYSV, "terminal",
         title: "outlives Ctrl-C and Ctrl-\\ typed at that terminal",
         sources: &["daemon(7) SysV step 6: create an independent session", "termios(3): VINTR, VQUIT"],
@@ -108,10 +113,10 @@ fn terminal_released(case: &Case<'_>) -> Judgement {
     fail("no descriptor leads to the terminal", format!("held by {}", named(&holders)), evidence)
 }
 
-/// Whether the daemon outlived what a step of the clean launch did to it.
-pub(super) fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
+/// Whether the daemon outlived what a step did to it.
+pub(super) fn survives(seen: &Observation, case: &Case<'_>, step: &str, what: &str) -> Judgement {
     case.daemon()?;
-    let treatment = case.clean()?.treatment(step)?;
+    let treatment = seen.treatment(step)?;
     if !treatment.delivered {
         return broken(format!("it could not be proven that {what}"));
     }
@@ -130,10 +135,31 @@ pub(super) fn survives(case: &Case<'_>, step: &str, what: &str) -> Judgement {
 }
 
 fn survives_interrupt(case: &Case<'_>) -> Judgement {
-    match survives(case, "interrupt", "Ctrl-C was typed")? {
-        super::Ruling::Kept => survives(case, "quit", "Ctrl-\\ was typed"),
+    match survives(case.clean()?, case, "interrupt", "Ctrl-C was typed")? {
+        super::Ruling::Kept => survives(case.clean()?, case, "quit", "Ctrl-\\ was typed"),
         failed @ super::Ruling::Broken(_) => Ok(failed),
     }
+}
+
+fn survives_leader_exit(case: &Case<'_>) -> Judgement {
+    case.daemon()?;
+    let seen = case.scenario("leader")?;
+    let (launch, look) = (seen.launch("start")?, seen.look("rest")?);
+    let leads = launch.inherited.as_ref().is_some_and(|p| p.session == p.pid && p.tty_nr != 0);
+    if !leads {
+        return broken("the launcher did not lead the session of a terminal, so its end hung nothing up");
+    }
+    let Some(exit) = launch.ended else { return broken("the launcher did not end") };
+    if look.is_up() {
+        return pass();
+    }
+    let mut evidence = vec![format!("pid {}, leader of session {0}, ended with {exit}", launch.launcher)];
+    evidence.extend(launch.words());
+    fail(
+        "it is running after the launcher, leader of the terminal's session, has ended",
+        format!("nothing is left; the launcher ended with {exit}"),
+        evidence,
+    )
 }
 
 fn terminal_silent(case: &Case<'_>) -> Judgement {

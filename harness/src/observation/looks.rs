@@ -35,11 +35,34 @@ pub enum MainBy {
     Ancestor,
 }
 
+/// A socket that waits for connections, and a process that has it open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The process; of several the first.
+    pub pid: Pid,
+    /// Its descriptor.
+    pub fd: i32,
+    /// Where the socket listens.
+    pub at: Endpoint,
+}
+
+/// Where a socket listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Endpoint {
+    /// A TCP address; an unspecified one stands for all.
+    Tcp(std::net::SocketAddr),
+    /// A name in the UNIX domain: a path as bind(2) was given it, or one with `@` in front that is no file.
+    Unix(Text),
+}
+
 /// The processes and files at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
     /// Whether all was at rest: between two readings no thread of any member ran.
     pub at_rest: bool,
+    /// Whether the standard streams were still to change when all first seemed to be done. Only a patient look can tell.
+    pub late: bool,
     /// All members, by process id.
     pub members: Vec<Process>,
     /// The main process, and how it was found.
@@ -50,6 +73,9 @@ pub struct Look {
     pub pidfile_directories: Vec<FileSeen>,
     /// The log, where one was declared or discovered.
     pub log: Option<FileSeen>,
+    /// Where members listen; recordings made before this was looked at have none.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
 }
 
 impl Look {

@@ -11,10 +11,10 @@ mod text;
 
 pub use acts::{BY_ITSELF, Hold, Holder, Kept, Notice, Pipes, Release, Stop, Stranger, Treatment};
 pub use files::{FileFound, FileSeen, parse_pid};
-pub use looks::{Launch, Look, MainBy, Output, Planted};
-pub use process::{Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
+pub use looks::{Endpoint, Launch, Listener, Look, MainBy, Output, Planted};
+pub use process::{Account, Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
 pub use text::Text;
-pub(crate) use text::printable;
+pub(crate) use text::{is_hidden, printable};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

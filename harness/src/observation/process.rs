@@ -132,6 +132,19 @@ pub struct Process {
     pub attributes: Option<Attributes>,
 }
 
+/// An account of the machine's (passwd(5), group(5)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+    /// All groups it is in, the primary one included, in order.
+    pub groups: Vec<u32>,
+}
+
 /// What a process inherits and hands on besides its files (proc_pid_status(5), proc_pid_limits(5)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {

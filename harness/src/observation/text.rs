@@ -63,7 +63,13 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
-/// Controls, and the characters that reorder or hide text on a terminal, are written out.
+/// Whether it is a control, or a character that reorders or hides text on a terminal.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// What is hidden is written out.
 fn escape(c: char, out: &mut String) {
     match c {
         '\n' => out.push_str("\\n"),
@@ -71,9 +77,7 @@ fn escape(c: char, out: &mut String) {
         '\r' => out.push_str("\\r"),
         '\\' => out.push_str("\\\\"),
         c if c.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
-            out.push_str(&format!("\\u{{{:04x}}}", u32::from(c)));
-        }
+        c if is_hidden(c) => out.push_str(&format!("\\u{{{:04x}}}", u32::from(c))),
         c => out.push(c),
     }
 }

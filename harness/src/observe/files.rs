@@ -3,11 +3,12 @@
 
 use super::kind_of;
 use crate::observation::{FileFound, FileKind, FileSeen, Pid, Text};
+use crate::sys;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use std::fs;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -65,13 +66,58 @@ pub(crate) fn number_in(path: &Path) -> Option<Pid> {
 }
 
 /// All small regular files below the tmpfs `written` that hold a process id, under the paths the subject sees.
-///
-/// The first directories are the upper layers, named `N:|mount|point` by the sandbox's root.
 pub(crate) fn that_hold_a_pid(written: BorrowedFd<'_>) -> Vec<FileSeen> {
     let mut found = Vec::new();
-    let Ok(top) = openat(written, "written", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) else {
-        return found;
-    };
+    each_written(written, |entry| {
+        if entry.meta.is_file() && (1..=LARGEST_PIDFILE).contains(&entry.meta.len()) {
+            found.extend(Some(entry.seen()).filter(|file| file.only_number().is_some()));
+        }
+    });
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// All regular files and directories below the tmpfs `written` that anybody may write and that the machine's own file
+/// systems do not have.
+pub(crate) fn that_anybody_may_write(written: BorrowedFd<'_>) -> Vec<FileSeen> {
+    let mut found = Vec::new();
+    each_written(written, |entry| {
+        let mode = entry.meta.mode();
+        let sticky = entry.meta.is_dir() && mode & 0o1000 != 0;
+        let counts = entry.meta.is_file() || entry.meta.is_dir();
+        if counts && mode & 0o002 != 0 && !sticky && !entry.is_copied_up() {
+            found.push(entry.seen());
+        }
+    });
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// Something that was written to the sandbox.
+struct Written<'a> {
+    top: &'a OwnedFd,
+    relative: &'a Path,
+    shown: &'a Path,
+    place: PathBuf,
+    meta: fs::Metadata,
+}
+
+impl Written<'_> {
+    fn seen(&self) -> FileSeen {
+        seen_at(self.top.as_fd(), self.relative, self.shown)
+    }
+
+    /// Whether an overlay has made it of one of the machine's own, to change that (overlayfs: "origin").
+    fn is_copied_up(&self) -> bool {
+        ["trusted.overlay.origin", "user.overlay.origin"].iter().any(|name| sys::has_attribute(&self.place, name))
+    }
+}
+
+/// Goes through what is below the tmpfs `written`, as far as [`MOST_ENTRIES`] reach.
+///
+/// The first directories are the upper layers, named `N:|mount|point` by the sandbox's root.
+fn each_written(written: BorrowedFd<'_>, mut act: impl FnMut(&Written<'_>)) {
+    let Ok(top) = openat(written, "written", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) else { return };
     // Absolute names are not to be had below a detached mount; /proc leads to it.
     let top_path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&top)));
     let mut open: Vec<(PathBuf, PathBuf)> = Vec::new();
@@ -84,22 +130,18 @@ pub(crate) fn that_hold_a_pid(written: BorrowedFd<'_>) -> Vec<FileSeen> {
         for name in names(&top_path.join(&relative)) {
             left = match left.checked_sub(1) {
                 Some(left) => left,
-                None => return found,
+                None => return,
             };
             let (relative, shown) = (relative.join(&name), shown.join(&name));
-            let Ok(meta) = top_path.join(&relative).symlink_metadata() else { continue };
-            if meta.is_dir() {
+            let place = top_path.join(&relative);
+            let Ok(meta) = place.symlink_metadata() else { continue };
+            let is_dir = meta.is_dir();
+            act(&Written { top: &top, relative: &relative, shown: &shown, place, meta });
+            if is_dir {
                 open.push((relative, shown));
-            } else if meta.is_file() && (1..=LARGEST_PIDFILE).contains(&meta.len()) {
-                let file = seen_at(top.as_fd(), &relative, &shown);
-                if file.only_number().is_some() {
-                    found.push(file);
-                }
             }
         }
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found
 }
 
 fn names(directory: &Path) -> Vec<PathBuf> {

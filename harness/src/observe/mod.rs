@@ -5,8 +5,8 @@ pub(crate) mod mounts;
 mod network;
 mod rest;
 
-pub(crate) use network::listens;
-pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pulse, waits, waits_without_limit};
+pub(crate) use network::{listeners, listens};
+pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pending_signals, pulse, waits, waits_without_limit};
 
 use crate::observation::{Attributes, Descriptor, FileKind, LockKind, MainBy, Pid, Process, Text};
 use procfs_core::process::{Limit as RLimit, LimitValue, Limits, Stat, Status};

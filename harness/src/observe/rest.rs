@@ -95,6 +95,13 @@ pub(crate) fn has_pending_signals(pid: Pid) -> bool {
     status(&format!("/proc/{pid}/status")).is_some_and(|s| (s.sigpnd | s.shdpnd) & !s.sigblk != 0)
 }
 
+/// The signals that wait for the process or one of its threads.
+pub(crate) fn pending_signals(pid: Pid) -> Vec<i32> {
+    let tasks = threads_of(pid).into_iter().filter_map(|tid| status(&format!("/proc/{pid}/task/{tid}/status")));
+    let pending = tasks.fold(0, |all, status| all | status.sigpnd | status.shdpnd);
+    (1..=64).filter(|signal| pending >> (signal - 1) & 1 == 1).collect()
+}
+
 pub(super) fn threads_of(pid: Pid) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut tids: Vec<Pid> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();

@@ -1,32 +1,50 @@
 //! The JSON of the contract. Its types are its schema.
 
-use crate::check::{Check, Verdict};
-use crate::observation::Style;
+use crate::check::{Check, Family, Level, Profile, Verdict};
+use crate::observation::{Isolation, Style};
 use crate::run::{Judged, Outcome, Recording};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The version that readers may rely on.
 pub const SCHEMA: &str = "daemonspec/1";
 
-#[derive(Debug, Serialize)]
+/// What `daemonspec check --format json` writes.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Report<'a> {
+    /// The version of this format. What it names stays; readers have to bear additions.
+    #[schemars(schema_with = "version")]
     schema: &'static str,
+    /// The daemons that were judged.
     subjects: Vec<Subject<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+/// One daemon.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Subject<'a> {
+    /// Its name in the manifest, or that of its program.
     name: &'a str,
+    /// Its command, word by word.
     command: Vec<&'a str>,
+    /// What kind of daemon it was judged as.
+    #[schemars(schema_with = "profile")]
     profile: &'static str,
+    /// How much of a sandbox there was.
+    #[schemars(schema_with = "isolation")]
     isolation: String,
+    /// Whether no check that counts failed, all were observed, and one passed.
     conforms: bool,
+    /// How long it took.
     duration_ms: f64,
+    /// How many checks came to what.
     counts: Counts,
+    /// The checks, in the catalogue's order.
     checks: Vec<CheckResult<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+/// How many checks came to what.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Counts {
     pass: usize,
     fail: usize,
@@ -34,38 +52,118 @@ struct Counts {
     broken: usize,
 }
 
-#[derive(Debug, Serialize)]
+/// What one check came to.
+#[derive(Debug, Serialize, JsonSchema)]
 struct CheckResult<'a> {
+    /// Its name, for ever.
     id: &'static str,
+    /// What it is about.
+    #[schemars(schema_with = "family")]
     family: &'static str,
+    /// How strongly it is meant.
+    #[schemars(schema_with = "level")]
     level: &'static str,
+    /// `skip`: it does not apply. `broken`: it could not be observed.
+    #[schemars(schema_with = "verdict")]
     verdict: &'static str,
+    /// What a correct daemon does.
     title: &'static str,
+    /// The scenario it is judged on.
     scenario: &'static str,
+    /// What a correct daemon would have shown; of failures only.
     expected: Option<&'a str>,
+    /// What this one showed; of failures only.
     actual: Option<&'a str>,
+    /// Where that was seen; of failures only.
     evidence: &'a [String],
+    /// How to mend it; of failures only.
     remedy: Option<&'static str>,
+    /// Where the promise is written.
     sources: &'static [&'static str],
+    /// Why it was skipped, or could not be observed.
     reason: Option<&'a str>,
+    /// Why the manifest expects it to fail. A failure is waived by that; a pass is a failure.
     waived: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+/// What `daemonspec list --format json` writes.
+#[derive(Debug, Serialize, JsonSchema)]
 struct List {
+    /// The version of this format. What it names stays; readers have to bear additions.
+    #[schemars(schema_with = "version")]
     schema: &'static str,
+    /// The checks, in the catalogue's order.
     checks: Vec<Listed>,
 }
 
-#[derive(Debug, Serialize)]
+/// One check of the catalogue.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Listed {
+    /// Its name, for ever.
     id: &'static str,
+    /// What it is about.
+    #[schemars(schema_with = "family")]
     family: &'static str,
+    /// How strongly it is meant.
+    #[schemars(schema_with = "level")]
     level: &'static str,
+    /// What a correct daemon does.
     title: &'static str,
+    /// The profiles it belongs to.
+    #[schemars(schema_with = "profiles")]
     profiles: Vec<&'static str>,
+    /// Where the promise is written.
     sources: &'static [&'static str],
+    /// The scenario it is judged on.
     scenario: &'static str,
+}
+
+// The words of the catalogue's own types, which know nothing of schemas.
+
+fn one_of(words: &[&str]) -> Schema {
+    json_schema!({ "type": "string", "enum": words })
+}
+
+fn version(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "const": SCHEMA })
+}
+
+fn profile(_: &mut SchemaGenerator) -> Schema {
+    one_of(&Profile::ALL.iter().map(|p| p.as_str()).collect::<Vec<_>>())
+}
+
+fn profiles(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": profile(generator) })
+}
+
+fn family(_: &mut SchemaGenerator) -> Schema {
+    one_of(&Family::ALL.iter().map(|f| f.as_str()).collect::<Vec<_>>())
+}
+
+fn level(_: &mut SchemaGenerator) -> Schema {
+    one_of(&Level::ALL.iter().map(|l| l.as_str()).collect::<Vec<_>>())
+}
+
+fn isolation(_: &mut SchemaGenerator) -> Schema {
+    one_of(&[Isolation::Full, Isolation::None].map(|i| i.to_string()).each_ref().map(String::as_str))
+}
+
+fn verdict(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["pass", "fail", "skip", "broken"])
+}
+
+fn schema_of<T: JsonSchema>() -> String {
+    pretty(&SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>())
+}
+
+/// The JSON Schema of [`report`].
+pub fn schema() -> String {
+    schema_of::<Report<'static>>()
+}
+
+/// The JSON Schema of [`list`].
+pub fn list_schema() -> String {
+    schema_of::<List>()
 }
 
 fn result(judged: &Judged, style: Style) -> CheckResult<'_> {
@@ -141,7 +239,10 @@ const RECORDING: &str = "daemonspec-recording/1";
 /// Writes what was seen of the `outcomes`, so that [`read_recordings`] can have it judged again.
 pub fn recordings(outcomes: &[Outcome]) -> String {
     let subjects = outcomes.iter().map(|o| o.recording.clone()).collect();
-    pretty(&Recordings { schema: RECORDING.to_owned(), subjects })
+    // For programs, and long: no white space.
+    let mut text = serde_json::to_string(&Recordings { schema: RECORDING.to_owned(), subjects }).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 /// Reads what [`recordings`] wrote.

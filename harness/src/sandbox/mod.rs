@@ -12,13 +12,14 @@
 //! dies, so a SIGKILL to the caller takes all with it. Without namespaces there is one process instead of keeper and init:
 //! a subreaper that, when its parent dies, first ends every descendant.
 
+pub(crate) mod disk;
 mod network;
 pub(crate) mod root;
 pub(crate) mod shell;
-pub(crate) mod sys;
 
 use self::root::Refusal;
 use crate::observation::Isolation;
+use crate::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;

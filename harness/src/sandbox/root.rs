@@ -4,7 +4,7 @@
 //! overlays `/` and each file system mounted below it. An ordinary user may not overlay a directory with (locked) mounts
 //! below it, so there each directory free of them is overlaid on its own, and the others are made afresh around it.
 
-use super::sys;
+use crate::sys;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;

@@ -8,7 +8,7 @@
 //! What the subject inherits is set up in the child, which then waits at a gate: init looks at it there, and so knows that
 //! what was planted is there. For a new-style daemon the shell is the supervisor.
 
-use super::sys;
+use crate::sys;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -278,12 +278,7 @@ pub(crate) fn run(job: &Job, wires: &Wires) -> ! {
 /// A pipe whose ends take none of the fixed numbers.
 fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    let high = |fd: OwnedFd| {
-        let number = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LISTENER + 1))?;
-        // SAFETY: it is new, and nobody else's.
-        Ok::<_, Errno>(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) })
-    };
-    Ok((high(reader)?, high(writer)?))
+    Ok((sys::above(&reader, LISTENER)?, sys::above(&writer, LISTENER)?))
 }
 
 fn borrow(fd: RawFd) -> BorrowedFd<'static> {

@@ -7,7 +7,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
     name: "foreground",
     about: "started by a supervisor, in a session of its own, with pipes as standard output and error; stop, SIGHUP",
     start: |world, known| {
-        world.is_patient = !known.pauses_have_passed;
+        world.is_patient |= !known.pauses_have_passed;
         world.launch("start", world.start())?;
         world.look("rest")?;
         Ok(())

@@ -4,23 +4,30 @@
 //! through its `steps`. A step after which the world cannot serve the next one (the daemon did not outlive it) ends that
 //! life, and the remaining steps are done with a new life in a fresh sandbox.
 
+mod account;
+mod closed;
 mod crash;
+mod dirty;
 mod foreground;
+mod leader;
+mod limits;
+mod moved;
 mod notify;
 mod obstructed;
 mod pid1;
-mod stale;
+mod pipes;
+mod rotated;
+mod seeded;
 mod terminal;
 mod twice;
 
-use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Pid, Seen, Style, Unseen};
+use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Pid, Seen, Unseen};
 use crate::sandbox::Inside;
-use crate::subject::Subject;
 pub use crate::world::Halt;
+pub(crate) use crate::world::Setting;
 use crate::world::{Acted, World};
 use serde::{Deserialize, Serialize};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// One way of starting and treating a subject.
 pub struct Scenario {
@@ -71,6 +78,8 @@ pub struct Known {
     pub never_said_ready: bool,
     /// It did not come to rest within its deadline.
     pub restless: bool,
+    /// Its streams changed after its start seemed to be over: nobody may look too early.
+    pub is_late: bool,
     /// A first life was watched until its start had no more pauses; the look that counts is that one's.
     pub pauses_have_passed: bool,
     /// How the launcher ended.
@@ -101,6 +110,7 @@ impl Known {
             never_said_ready: notices.is_some_and(|said| !said.iter().any(|notice| notice.says("READY=1"))),
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
             restless: !look.at_rest,
+            is_late: look.late,
             pauses_have_passed: true,
             pidfile_names_nobody: look.pidfile.is_some()
                 && !look.alive().any(|p| Some(p.pid) == named || Some(p.inner_pid) == named),
@@ -123,6 +133,8 @@ pub(crate) struct Life {
     /// The step to go on with in a fresh sandbox; `None` when all is done.
     pub(crate) next: Option<usize>,
     pub(crate) halt: Option<Halt>,
+    /// Whether a PID file was waited for in vain; the next life need not do so too.
+    pub(crate) waited_in_vain: bool,
     /// Parts of the machine's file system that the sandbox could not show.
     pub(crate) missing: Vec<String>,
 }
@@ -133,42 +145,54 @@ pub static SCENARIOS: &[&Scenario] = &[
     &foreground::SCENARIO,
     &twice::SCENARIO,
     &crash::SCENARIO,
-    &stale::SCENARIO,
+    &leader::SCENARIO,
+    &dirty::SCENARIO,
+    &pipes::SCENARIO,
+    &closed::SCENARIO,
+    &seeded::SCENARIO,
     &obstructed::SCENARIO,
+    &moved::RELATIVE,
+    &moved::DELETED,
+    &limits::SCENARIO,
+    &account::SCENARIO,
+    &rotated::SCENARIO,
     &notify::SCENARIO,
     &pid1::SCENARIO,
 ];
 
 impl Scenario {
+    /// Its start, and nothing after that.
+    pub(crate) fn start_alone(&self) -> Scenario {
+        Scenario { steps: &[], ..*self }
+    }
+
     /// Performs the scenario from step `from` on, as init of a sandbox.
-    pub(crate) fn perform(
-        &self,
-        from: usize,
-        subject: &Subject,
-        environment: &[(OsString, OsString)],
-        private: &Path,
-        style: Style,
-        known: &Known,
-        inside: Inside,
-    ) -> Life {
+    pub(crate) fn perform(&self, from: usize, setting: Setting<'_>, known: &Known, inside: Inside) -> Life {
         let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
-        let mut world = match World::new(subject, environment, private, style, inside) {
+        let mut world = match World::new(setting, inside) {
             Ok(world) => world,
-            Err(halt) => return Life { seen: Vec::new(), next: None, halt: Some(halt), missing },
+            Err(halt) => {
+                return Life { seen: Vec::new(), next: None, halt: Some(halt), waited_in_vain: false, missing };
+            }
         };
         let outcome = world.set_up().and_then(|()| self.live(from, &mut world, known));
+        let waited_in_vain = world.waited_in_vain;
         let seen = world.finish();
-        match outcome {
-            Ok(next) => Life { seen, next, halt: None, missing },
-            Err(halt) => Life { seen, next: None, halt: Some(halt), missing },
-        }
+        let (next, halt) = match outcome {
+            Ok(next) => (next, None),
+            Err(halt) => (None, Some(halt)),
+        };
+        Life { seen, next, halt, waited_in_vain, missing }
     }
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
         world.awaits_pidfile = !known.pidfile_names_nobody;
         world.awaits_notice = !known.never_said_ready;
         world.restless = known.restless;
+        world.is_patient = known.is_late;
         (self.start)(world, known)?;
+        // Each new life would wait for the launcher as long as this one has.
+        let hangs = world.launcher_hangs;
         for (index, step) in self.steps.iter().enumerate().skip(from) {
             if step.needs_daemon && !world.main_lives() {
                 world.record_end_by_itself();
@@ -181,10 +205,9 @@ impl Scenario {
                 Then::Fresh if index + 1 == self.steps.len() => break,
                 Then::Fresh => {}
             }
-            if !world.launcher_hangs {
+            if !hangs {
                 return Ok(Some(index + 1));
             }
-            // Each new life would wait for the launcher as long as this one has.
             for step in &self.steps[index + 1..] {
                 world.unseen(step.name, Unseen::Broken("the launcher did not end (see launcher-exits)".to_owned()));
             }

@@ -7,7 +7,7 @@ use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Process, Release, Seen, Stop, Text, Treatment};
 use crate::observe::{self, files, mounts};
 use crate::sandbox::shell::{self, Inheritance, Job, Order};
-use crate::sandbox::sys;
+use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, pipe2};
@@ -80,6 +80,31 @@ impl World<'_> {
         let delivered =
             self.main.as_ref().is_some_and(|main| sys::pidfd_send_signal(&main.pidfd, signal as i32).is_ok());
         self.outcome(name, delivered, &before)
+    }
+
+    /// Takes the readers of its standard output and error away, and has it say something: SIGHUP.
+    pub(crate) fn break_pipes(&mut self, name: &str) -> Acted<bool> {
+        self.pump()?;
+        if let Some(login) = self.logins.last_mut() {
+            login.pipes = [None, None];
+        }
+        self.signal_main(name, Signal::SIGHUP)
+    }
+
+    /// Kills the main process, and nothing else, and waits until that has come to its end.
+    pub(crate) fn kill_main(&mut self, name: &str) -> Acted<bool> {
+        let before = self.stillness(Treated::Daemon)?;
+        let Some(main) = &self.main else { return Ok(false) };
+        let delivered = sys::pidfd_send_signal(&main.pidfd, Signal::SIGKILL as i32).is_ok();
+        let pidfd = system("dup", main.pidfd.try_clone())?;
+        let deadline = self.deadline();
+        self.await_readable(pidfd.as_fd(), deadline)?;
+        self.outcome(name, delivered, &before)
+    }
+
+    /// Runs the subject's own stop command.
+    pub(crate) fn run_stop_command(&mut self, line: &str) -> Acted {
+        self.shell_line(line).map(drop)
     }
 
     /// Stops the daemon, by SIGTERM or by its own stop command, and looks at what is left once nothing more can come.

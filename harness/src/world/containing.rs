@@ -3,7 +3,7 @@
 use super::{Acted, MainProcess, World, system};
 use crate::observation::{Pid, Process, Seen, Unseen};
 use crate::observe;
-use crate::sandbox::sys;
+use crate::sys;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{ForkResult, pipe2};

@@ -8,7 +8,7 @@ use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text};
 use crate::observe::{self, files};
 use crate::sandbox::shell::{self, HOLD, Inheritance, Job, Order, Place, Stream, Wires};
-use crate::sandbox::sys;
+use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::unistd::{ForkResult, pipe2};
@@ -95,6 +95,8 @@ impl World<'_> {
         if held {
             self.let_go_in_the_worst_order(launcher, pidfd.as_fd(), deadline)?;
         }
+        // What was held has taken its time; a launcher that waited for it gets all of its own.
+        let deadline = if held { self.deadline() } else { deadline };
         let has_ended = self.await_end_of_start(pidfd.as_fd(), deadline)?;
         // The instant that counts: the launcher has ended and nobody has reaped it yet.
         let pidfile_at_exit = self.pidfile.as_deref().filter(|_| has_ended).map(files::seen);

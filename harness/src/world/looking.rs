@@ -2,12 +2,13 @@
 
 use super::events::is_readable;
 use super::{Acted, MainProcess, World};
-use crate::observation::{Descriptor, FileKind, FileSeen, Look, Pid, Process, Seen, Style, Text};
+use crate::observation::{Descriptor, FileKind, FileSeen, Look, Pid, Pipes, Process, Seen, Style, Text, Unseen};
 use crate::observe::{self, Limit, Pulse, Turns, files};
-use crate::sandbox::sys;
 use crate::subject::Ready;
+use crate::sys;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -62,14 +63,15 @@ impl World<'_> {
     pub(crate) fn settle(&mut self) -> Acted<bool> {
         let deadline = self.deadline();
         let mut at_rest = false;
-        let over = self.await_that(deadline, |world| {
+        let settled = self.await_that(deadline, |world| {
             at_rest = world.rest(deadline)?;
             let members = world.member_pids();
             let ready = world.shows_ready(&members) && (!world.awaits_notice || world.has_said_ready());
             Ok(!at_rest || members.is_empty() || ready || observe::waits_without_limit(&members))
         })?;
+        self.waited_in_vain |= !settled;
         // Nobody waits twice for a word that does not come.
-        self.awaits_notice &= over;
+        self.awaits_notice &= settled;
         Ok(at_rest)
     }
 
@@ -189,8 +191,11 @@ impl World<'_> {
     /// Looks around once the start has settled, and remembers which process is the daemon.
     pub(crate) fn look(&mut self, name: &str) -> Acted<Look> {
         let at_rest = self.settle()?;
+        let mut late = false;
         if self.may_not_be_done() {
+            let before = streams(&observe::processes(&self.member_pids()));
             self.let_pauses_pass()?;
+            late = self.is_patient && before != streams(&observe::processes(&self.member_pids()));
         }
         self.look_now(name, at_rest)
     }
@@ -215,10 +220,52 @@ impl World<'_> {
         }
         let log = self.log.as_deref().map(files::seen);
         let pidfile_directories = self.pidfile.as_deref().map(files::directories_above).unwrap_or_default();
-        let look = Look { at_rest, members, main, pidfile, pidfile_directories, log };
+        let listeners = observe::listeners(&members);
+        let look = Look { at_rest, late, members, main, pidfile, pidfile_directories, log, listeners };
         self.known_members = look.members.iter().map(|p| p.pid).collect();
         self.record(name, Seen::Look(Box::new(look.clone())));
         Ok(look)
+    }
+
+    /// The files that anybody may write, of those that were written; without a file system of its own, nobody can tell.
+    pub(crate) fn files_anybody_may_write(&self) -> Vec<FileSeen> {
+        let written = self.inside.root.as_ref().map(|root| root.written.as_fd());
+        written.map(files::that_anybody_may_write).unwrap_or_default()
+    }
+
+    /// Records those that were not there `before`.
+    pub(crate) fn look_for_files_anybody_may_write(&mut self, name: &str, before: &[FileSeen]) {
+        if !self.is_isolated() {
+            let why = "finding the files it creates needs a sandbox".to_owned();
+            return self.unseen(name, Unseen::Skip(why));
+        }
+        let mut found = self.files_anybody_may_write();
+        found.retain(|file| !before.iter().any(|old| old.path == file.path));
+        self.record(name, Seen::Writable(found));
+    }
+
+    /// Looks who holds the pipes that were the last start's standard output and error.
+    pub(crate) fn look_at_pipes(&mut self, name: &str) -> Acted {
+        self.pump()?;
+        let Some(login) = self.logins.last() else { return Ok(()) };
+        let ends = login.pipes.each_ref().map(|pipe| pipe.as_ref().and_then(|p| p.file.metadata().ok()));
+        let ended = login.pipes.each_ref().map(|pipe| pipe.as_ref().is_none_or(|p| p.ended));
+        let is_ours =
+            |d: &&Descriptor| ends.iter().flatten().any(|meta| (d.device, d.inode) == (meta.dev(), meta.ino()));
+        let holders = observe::processes(&self.member_pids());
+        let holders =
+            holders.iter().flat_map(|p| p.descriptors.iter().flatten().filter(is_ours).map(|d| (p.pid, d.fd)));
+        let holders = holders.collect();
+        self.record(name, Seen::Pipes(Pipes { ended, holders }));
+        Ok(())
+    }
+
+    /// Records whether the daemon comes to rest.
+    pub(crate) fn look_whether_it_rests(&mut self, name: &str) -> Acted {
+        let deadline = self.deadline();
+        let rests = self.rest(deadline)?;
+        self.record(name, Seen::Fact(rests));
+        Ok(())
     }
 
     /// The process that a supervisor started and that is to be the daemon.
@@ -256,6 +303,15 @@ impl World<'_> {
     pub(crate) fn main_lives(&self) -> bool {
         self.main.as_ref().is_some_and(|main| !is_readable(main.pidfd.as_fd()))
     }
+}
+
+/// What the processes' standard streams lead to.
+fn streams(processes: &[Process]) -> Vec<(Pid, i32, Text)> {
+    let of = |p: &Process| {
+        let standard = p.descriptors.iter().flatten().filter(|d| d.fd <= 2);
+        standard.map(|d| (p.pid, d.fd, d.target.clone())).collect::<Vec<_>>()
+    };
+    processes.iter().flat_map(of).collect()
 }
 
 /// The file that a process writes its output to, if it is one.

@@ -5,14 +5,17 @@
 
 mod acting;
 mod containing;
+mod dirt;
 mod events;
 mod holding;
 mod launching;
 mod looking;
 mod notifying;
 mod planting;
+mod strangers;
 mod terminal;
 
+pub(crate) use dirt::Dirt;
 pub(crate) use launching::Start;
 pub(crate) use planting::plant;
 
@@ -20,6 +23,7 @@ use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Uns
 use crate::observe::{self, Pulse};
 use crate::sandbox::{self, Inside};
 use crate::subject::{Ready, Subject};
+use crate::sys;
 use holding::Hold;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -59,6 +63,19 @@ struct MainProcess {
     pidfd: OwnedFd,
 }
 
+/// What every life of a run has in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The subject, its paths absolute.
+    pub(crate) subject: &'a Subject,
+    /// Its whole environment.
+    pub(crate) environment: &'a [(OsString, OsString)],
+    /// The directory that `{dir}` stands for.
+    pub(crate) private: &'a Path,
+    /// How it means to be started.
+    pub(crate) style: Style,
+}
+
 /// The inside of one sandbox.
 pub(crate) struct World<'a> {
     /// The subject, its paths absolute.
@@ -80,6 +97,8 @@ pub(crate) struct World<'a> {
     launcher: Option<(Pid, OwnedFd)>,
     /// Calls of the subject's that wait for init's word.
     hold: Option<Hold>,
+    /// Ports that init keeps from the subject.
+    listeners: Vec<std::net::TcpListener>,
     /// Where a supervised subject says that it is ready.
     notify_socket: Option<NotifySocket>,
     main: Option<MainProcess>,
@@ -96,6 +115,8 @@ pub(crate) struct World<'a> {
     pub awaits_notice: bool,
     /// Whether the start's own word (a PID file, readiness) that it is done is not enough.
     pub is_patient: bool,
+    /// Whether a PID file was waited for up to the deadline, and did not come.
+    pub waited_in_vain: bool,
     /// The members as of the last look.
     known_members: BTreeSet<Pid>,
     /// How many deadlines a launcher gets to end.
@@ -112,13 +133,8 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Takes the sandbox over.
-    pub(crate) fn new(
-        subject: &'a Subject,
-        environment: &'a [(OsString, OsString)],
-        private: &'a Path,
-        style: Style,
-        inside: Inside,
-    ) -> Acted<Self> {
+    pub(crate) fn new(setting: Setting<'a>, inside: Inside) -> Acted<Self> {
+        let Setting { subject, environment, private, style } = setting;
         let mut set = SigSet::empty();
         set.add(Signal::SIGCHLD);
         system("blocking SIGCHLD", set.thread_block())?;
@@ -137,6 +153,7 @@ impl<'a> World<'a> {
             logins: Vec::new(),
             launcher: None,
             hold: None,
+            listeners: Vec::new(),
             notify_socket: None,
             main: None,
             pidfile: subject.pidfile.clone(),
@@ -146,6 +163,7 @@ impl<'a> World<'a> {
             awaits_pidfile: true,
             awaits_notice: true,
             is_patient: false,
+            waited_in_vain: false,
             known_members: BTreeSet::new(),
             launch_patience: 1,
             launcher_hangs: false,
@@ -208,6 +226,21 @@ impl<'a> World<'a> {
         self.record(name, Seen::Unseen(why));
     }
 
+    /// Records what is at `path` now.
+    pub(crate) fn record_file(&mut self, name: &str, path: &Path) {
+        self.record(name, Seen::File(observe::files::seen(path)));
+    }
+
+    /// The directory that the subject is started from.
+    pub(crate) fn launch_directory(&self) -> &Path {
+        &self.inside.launch_directory
+    }
+
+    /// Whether a system call of the subject's may be held: that takes CAP_SYS_ADMIN in its user namespace, and the kernel.
+    pub(crate) fn may_hold(&self) -> bool {
+        (self.is_isolated() || nix::unistd::geteuid().is_root()) && sys::may_hold()
+    }
+
     /// Whether the sandbox has a file system of its own, in which mounts may be changed.
     pub(crate) fn is_isolated(&self) -> bool {
         self.inside.root.is_some()
@@ -234,7 +267,9 @@ impl<'a> World<'a> {
             self.record("terminal", Seen::Output(output));
             for (name, pipe) in ["stdout", "stderr"].into_iter().zip(0..) {
                 let output = self.logins[index].pipes[pipe].as_ref().map(|pipe| pipe.sink.output());
-                output.map(|output| self.record(name, Seen::Output(output)));
+                if let Some(output) = output {
+                    self.record(name, Seen::Output(output));
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Acted, World, system};
 use crate::observation::{FileFound, Kept, Pid, Seen, Text, Unseen};
-use crate::sandbox::sys;
+use crate::sys;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::ForkResult;
 use std::fs;
@@ -54,6 +54,20 @@ impl World<'_> {
         }
     }
 
+    /// Renames the log, as log rotation does; returns its directory.
+    pub(crate) fn rename_log(&mut self) -> Result<PathBuf, Unseen> {
+        let Some(path) = self.log.clone() else {
+            return Err(Unseen::Skip("no log was declared, and descriptors 1 and 2 are no file".to_owned()));
+        };
+        if !path.is_file() {
+            return Err(Unseen::Skip(format!("{} was never written", path.display())));
+        }
+        let mut old = path.clone().into_os_string();
+        old.push(".1");
+        fs::rename(&path, &old).map_err(|e| Unseen::Broken(format!("cannot rename {}: {e}", path.display())))?;
+        Ok(path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned))
+    }
+
     /// A process id that was a process's and is no longer.
     pub(crate) fn dead_pid(&mut self) -> Acted<Pid> {
         match system("fork", sys::fork())? {
@@ -67,7 +81,7 @@ impl World<'_> {
 }
 
 /// Writes `content` at the subject's PID file with the owner and mode that the subject's own had.
-pub(crate) fn plant(path: &Path, content: &str, like: Option<&FileFound>) -> io::Result<()> {
+pub(crate) fn plant(path: &Path, content: &[u8], like: Option<&FileFound>) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;

@@ -65,6 +65,14 @@ pub(crate) fn move_fd(fd: RawFd, at: RawFd) -> nix::Result<()> {
     Errno::result(unsafe { libc::dup2(fd, at) }).map(drop)
 }
 
+/// A close-on-exec duplicate of `fd` with a number above `floor` (fcntl(2), F_DUPFD_CLOEXEC).
+pub(crate) fn above(fd: &OwnedFd, floor: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: plain integers in, a new descriptor that is ours alone, or -1, out.
+    let number = Errno::result(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor + 1) })?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Marks `fd` close-on-exec, or not.
 pub(crate) fn set_cloexec(fd: RawFd) {
     // SAFETY: F_SETFD takes plain flags; a closed fd is an error that does not matter here.
@@ -128,15 +136,25 @@ pub(crate) fn hold(call: libc::c_long) -> nix::Result<RawFd> {
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: `program` and the filter it points to live through the call.
-    let fd = unsafe {
+    let fd = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, HOLD_FLAGS, &raw const program) };
+    Errno::result(fd).map(|fd| fd as RawFd)
+}
+
+/// A held call is not interrupted by a signal that has a handler, as the real one would not be (Linux 5.19).
+const HOLD_FLAGS: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+
+/// Whether this kernel can [`hold`] a call, and the caller may have it do so.
+pub(crate) fn may_hold() -> bool {
+    // SAFETY: a null filter is never read: the answer is EFAULT where all else is in order (seccomp(2)).
+    let done = unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
-            &raw const program,
+            HOLD_FLAGS,
+            std::ptr::null::<libc::sock_fprog>(),
         )
     };
-    Errno::result(fd).map(|fd| fd as RawFd)
+    done < 0 && Errno::last() == Errno::EFAULT && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
 }
 
 /// A copy of another process's descriptor (pidfd_getfd(2)).
@@ -211,6 +229,14 @@ pub(crate) fn set_nice(nice: i32) {
 pub(crate) fn nice() -> i32 {
     // SAFETY: plain integers.
     unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+/// Whether the file at `path`, a link not followed, has that extended attribute (lgetxattr(2)).
+pub(crate) fn has_attribute(path: &std::path::Path, name: &str) -> bool {
+    let path = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+    let (Ok(path), Ok(name)) = (path, CString::new(name)) else { return false };
+    // SAFETY: two C strings that live through the call, and no buffer: only the size is asked for.
+    unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
 }
 
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {

@@ -1,0 +1,254 @@
+//! Has scenarios performed, each in as many lives as it takes, several at a time.
+
+use super::{Event, RunError, Wanted};
+use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen};
+use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
+use crate::scenario::{Halt, Known, Scenario, Setting};
+use crate::subject::{Ready, Subject};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering};
+use std::time::Duration;
+
+/// Everything one run needs and no scenario changes.
+pub(super) struct Run<'a> {
+    pub(super) subject: Subject,
+    pub(super) environment: Vec<(OsString, OsString)>,
+    pub(super) directory: PathBuf,
+    pub(super) private: PathBuf,
+    pub(super) account: Option<Account>,
+    pub(super) style: Style,
+    pub(super) isolation: Isolation,
+    pub(super) name: &'a str,
+}
+
+pub(super) type Seen = Result<Observation, Unseen>;
+
+/// Why no other scenario can show anything, if the clean launch did not give a daemon.
+pub(super) fn no_use_in_more(style: Style, clean: &Seen) -> Option<Unseen> {
+    let clean = clean.as_ref().ok()?;
+    let launch: &Launch = clean.launch("start").ok()?;
+    let look: &Look = clean.look("rest").ok()?;
+    if launch.ended.is_none() && style == Style::SysV {
+        Some(Unseen::Broken(
+            "the clean start's launcher did not end, so no other start was tried (see launcher-exits)".to_owned(),
+        ))
+    } else if look.main.is_none() {
+        Some(Unseen::Broken(
+            "the clean start left no daemon, so no other start was tried (see daemon-stays-up)".to_owned(),
+        ))
+    } else {
+        None
+    }
+}
+
+/// The account of that name, with its groups.
+fn look_up(user: &str, subject: &str) -> Result<Account, RunError> {
+    let failed = |what: String| RunError::System { name: subject.to_owned(), what };
+    let unknown = || RunError::NoSuchAccount { name: subject.to_owned(), user: user.to_owned() };
+    let found = nix::unistd::User::from_name(user)
+        .map_err(|error| failed(format!("looking up the account `{user}`: {error}")))?
+        .ok_or_else(unknown)?;
+    let name = std::ffi::CString::new(user).map_err(|_| unknown())?;
+    let groups = nix::unistd::getgrouplist(&name, found.gid)
+        .map_err(|error| failed(format!("looking up the groups of `{user}`: {error}")))?;
+    let mut groups: Vec<u32> = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(Account { name: user.to_owned(), uid: found.uid.as_raw(), gid: found.gid.as_raw(), groups })
+}
+
+impl<'a> Run<'a> {
+    fn new(subject: &'a Subject, style: Style, isolation: Isolation) -> Result<Self, RunError> {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let directory = std::env::current_dir().map_err(|error| RunError::System {
+            name: subject.name.clone(),
+            what: format!("the current directory: {error}"),
+        })?;
+        let private = match isolation {
+            Isolation::Full => PathBuf::from(PRIVATE_DIRECTORY),
+            Isolation::None => {
+                let unique = format!("daemonspec-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+                std::env::temp_dir().join(unique)
+            }
+        };
+        let located = subject.located(&private, &directory);
+        if isolation == Isolation::None
+            && let Some(path) = located.pidfile.as_ref().filter(|path| path.symlink_metadata().is_ok())
+        {
+            return Err(RunError::InUse { name: subject.name.clone(), path: path.display().to_string() });
+        }
+        let account = subject.user.as_deref().map(|user| look_up(user, &subject.name)).transpose()?;
+        // What a supervisor of the harness told the harness is not meant for the subject.
+        let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os()
+            .filter(|(key, _)| {
+                !["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
+                    .iter()
+                    .any(|k| key == k)
+            })
+            .collect();
+        environment.extend(located.environment.iter().cloned());
+        let environment = environment.into_iter().collect();
+        Ok(Run { subject: located, environment, directory, private, account, style, isolation, name: &subject.name })
+    }
+
+    /// Performs one scenario, in as many lives as it takes.
+    pub(super) fn perform(
+        &self,
+        scenario: &Scenario,
+        known: Option<&Known>,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Seen, RunError> {
+        let request = Request {
+            isolation: self.isolation,
+            directory: self.directory.clone(),
+            documented: self.subject.cwd.clone(),
+            writable: self.writable(),
+            patience: self.subject.timeout * 20 + Duration::from_secs(30),
+        };
+        let clean = known.is_none();
+        let mut waited_in_vain = false;
+        let mut seen = Vec::new();
+        let mut from = 0;
+        loop {
+            // The clean launch learns from its own first life.
+            let mut known = known.cloned().unwrap_or_else(|| Known::from_clean_launch(&seen));
+            known.pidfile_names_nobody |= waited_in_vain;
+            let Run { subject, environment, private, style, .. } = self;
+            let setting = Setting { subject, environment, private, style: *style };
+            let act = |inside| scenario.perform(from, setting, &known, inside);
+            let life = sandbox::run(&request, act).map_err(|error| match error {
+                SandboxError::Interrupted => RunError::Interrupted,
+                error => RunError::Sandbox { name: self.name.to_owned(), error },
+            })?;
+            // The clean launch says it for all.
+            if clean && from == 0 && !life.missing.is_empty() {
+                on_event(Event::Warning(&format!("the sandbox is without {}", life.missing.join(", "))));
+            }
+            seen.extend(life.seen);
+            waited_in_vain |= life.waited_in_vain;
+            if let Some(halt) = life.halt {
+                return Err(self.halted(halt));
+            }
+            match life.next {
+                Some(next) if next > from => from = next,
+                _ => break,
+            }
+        }
+        Ok(Ok(Observation { scenario: scenario.name.to_owned(), seen }))
+    }
+
+    fn halted(&self, halt: Halt) -> RunError {
+        let name = self.name.to_owned();
+        match halt {
+            Halt::CannotStart(errno, program) => {
+                let why = match nix::errno::Errno::from_raw(errno) {
+                    nix::errno::Errno::ENOENT if !program.as_str().contains('/') => {
+                        "no such command on PATH".to_owned()
+                    }
+                    errno => errno.desc().to_lowercase(),
+                };
+                RunError::CannotStart { program, why }
+            }
+            Halt::Setup(ended, said) => {
+                let said = if said.is_empty() { String::new() } else { format!(": {}", said.short(200)) };
+                RunError::Setup { name, ended, said }
+            }
+            Halt::TooManyProcesses(count) => RunError::TooManyProcesses { name, count },
+            Halt::Orphaned => RunError::Interrupted,
+            Halt::System(what) => RunError::System { name, what },
+        }
+    }
+
+    /// The directories that a daemon of an ordinary user's may well write to, shallowest first.
+    fn writable(&self) -> Vec<PathBuf> {
+        let ready = self.subject.ready.iter().filter_map(|ready| match ready {
+            Ready::Unix(path) | Ready::File(path) => Some(path),
+            Ready::Tcp(_) | Ready::Notify => None,
+        });
+        let files = self.subject.pidfile.iter().chain(&self.subject.log).chain(ready);
+        let parents = files.filter_map(|path| path.parent()).map(Path::to_owned);
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let fixed = [self.directory.clone(), self.subject.cwd.clone(), "/var/tmp".into(), "/run".into()];
+        let mut all: Vec<PathBuf> = fixed.into_iter().chain(home).chain(parents).filter(|p| p.is_dir()).collect();
+        all.sort_by_key(|path| (path.components().count(), path.clone()));
+        all.dedup();
+        all
+    }
+
+    /// The command's words that are files, by their whole paths, links followed as /proc shows them.
+    pub(super) fn files_named(&self) -> Vec<Text> {
+        let words = self.subject.command.iter().filter_map(|word| self.directory.join(word).canonicalize().ok());
+        words.map(|path| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))).collect()
+    }
+
+    /// What the clean launch teaches the others.
+    pub(super) fn learn(&mut self, clean: &Seen) -> Known {
+        let Ok(seen) = clean else { return Known::default() };
+        if let Ok(look) = seen.look("rest") {
+            let path = |file: &crate::observation::FileSeen| PathBuf::from(file.path.as_str());
+            self.subject.pidfile = self.subject.pidfile.take().or_else(|| look.pidfile.as_ref().map(path));
+            self.subject.log = self.subject.log.take().or_else(|| look.log.as_ref().map(path));
+        }
+        Known::from_clean_launch(&seen.seen)
+    }
+
+    /// Performs the scenarios, `jobs` at a time; on the machine itself one after the other, as they would meet.
+    pub(super) fn side_by_side(
+        &self,
+        scenarios: &[&&Scenario],
+        known: &Known,
+        jobs: usize,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Vec<(String, Seen)>, RunError> {
+        let jobs = if self.isolation == Isolation::None { 1 } else { jobs.clamp(1, scenarios.len().max(1)) };
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::new());
+        let work = || {
+            while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                on_event(Event::Begins(scenario.name));
+                let seen = match self.perform(scenario, Some(known), on_event) {
+                    // What keeps one scenario from being performed does not spoil the others.
+                    Err(error @ (RunError::Setup { .. } | RunError::CannotStart { .. } | RunError::System { .. })) => {
+                        Ok(Err(Unseen::Broken(error.to_string())))
+                    }
+                    other => other,
+                };
+                on_event(Event::Done(scenario.name));
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((scenario.name.to_owned(), seen));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..jobs {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.into_iter().map(|(name, seen)| seen.map(|seen| (name, seen))).collect()
+    }
+}
+
+/// Performs the clean scenario, in as much of a sandbox as is wanted and there is.
+pub(super) fn first_start<'a>(
+    subject: &'a Subject,
+    style: Style,
+    wanted: Wanted,
+    clean: &Scenario,
+    on_event: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<(Run<'a>, Seen), RunError> {
+    let isolation = if wanted == Wanted::None { Isolation::None } else { Isolation::Full };
+    let mut run = Run::new(subject, style, isolation)?;
+    on_event(Event::Begins(clean.name));
+    let mut first = run.perform(clean, None, on_event);
+    if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) = (&first, wanted) {
+        let warning = format!(
+            "no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped"
+        );
+        on_event(Event::Warning(&warning));
+        run = Run::new(subject, style, Isolation::None)?;
+        first = run.perform(clean, None, on_event);
+    }
+    Ok((run, first?))
+}
