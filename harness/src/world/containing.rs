@@ -57,7 +57,7 @@ impl World<'_> {
         let deadline = self.deadline();
         let reaped = self.await_turns(deadline, |_| Ok(observe::process(orphan).is_none_or(|p| p.ppid != first)))?;
         self.record("reaped", Seen::Fact(reaped));
-        self.look_now(name, true)?;
+        self.look_now(name, true, false)?;
         self.aim_at_started()
     }
 }

@@ -197,11 +197,11 @@ impl World<'_> {
             self.let_pauses_pass()?;
             late = self.is_patient && before != streams(&observe::processes(&self.member_pids()));
         }
-        self.look_now(name, at_rest)
+        self.look_now(name, at_rest, late)
     }
 
-    /// Looks around as things are, which is known to be `at_rest` or not.
-    pub(super) fn look_now(&mut self, name: &str, at_rest: bool) -> Acted<Look> {
+    /// Looks around as things are, which is known to be `at_rest` or not, and to have become so `late` or not.
+    pub(super) fn look_now(&mut self, name: &str, at_rest: bool, late: bool) -> Acted<Look> {
         self.catch_up_with_errors();
         self.catch_up_with_end()?;
         let members = observe::processes(&self.member_pids());
