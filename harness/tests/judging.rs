@@ -8,7 +8,7 @@
 
 use daemonspec::check::{Record, Verdict, catalogue, find};
 use daemonspec::observation::{
-    Attributes, Exit, FileKind, FileSeen, Hold, Holder, Kept, Launch, Look, MainBy, Observation, Output, Pipes,
+    Attributes, Exit, FileKind, FileSeen, Hold, Holder, Kept, Launch, Look, MainBy, Notice, Observation, Output, Pipes,
     Process, Release, Seen, Stop, Stranger, Text, Treatment,
 };
 use daemonspec::report;
@@ -61,6 +61,8 @@ getters! {
     stranger: Stranger -> Stranger;
     writable: Writable -> Vec<FileSeen>;
     fact: Fact -> bool;
+    notices: Notices -> Vec<Notice>;
+    output: Output -> Output;
 }
 
 /// The daemon at rest after its clean start.
@@ -323,6 +325,55 @@ const CASES: &[Case] = &[
     ("launcher-status", |r| launch(r, "obstructed", "locked").ended = Some(Exit::Status(0))),
     ("failure-explained", |r| launch(r, "obstructed", "full").errors = Some(Output::default())),
     ("log-appended", |r| kept(r, "crash", "log").kept = false),
+    ("stays-in-foreground", |r| launch(r, "foreground", "start").ended = Some(Exit::Status(0))),
+    ("stays-in-foreground", |r| {
+        let look = look(r, "foreground", "rest");
+        another(look, |_| {});
+        look.main = Some((look.members[1].pid, MainBy::PidFile));
+    }),
+    ("stays-in-foreground", |r| daemon_of(r, "foreground", "rest").ppid = 1),
+    ("notify-ready", |r| notices(r, "notify", "notices").clear()),
+    ("notify-ready", |r| notices(r, "notify", "notices").iter_mut().for_each(|n| n.sender += 1)),
+    ("notify-ready", |r| notices(r, "notify", "notices")[0].ready = false),
+    ("notify-ready", |r| notices(r, "notify", "notices")[0].text = Text::new(b"STATUS=READY=1")),
+    ("notify-socket-kept", |r| {
+        let variables = &mut child(look(r, "notify", "rest")).attributes.as_mut().unwrap().variables;
+        *variables = Some(vec![Text::new(b"HOME"), Text::new(b"NOTIFY_SOCKET")]);
+    }),
+    ("notify-stopping", |r| notices(r, "notify", "notices").retain(|n| !n.says("STOPPING=1"))),
+    ("notify-stopping", |r| {
+        notices(r, "notify", "notices").iter_mut().filter(|n| n.says("STOPPING=1")).for_each(|n| n.sender += 1);
+    }),
+    ("listen-pid-checked", |r| *fact(r, "notify", "accepted") = true),
+    ("listen-pid-checked", |r| {
+        gone(look(r, "notify", "passed"));
+        launch(r, "notify", "passed").ended = Some(Exit::Status(1));
+    }),
+    ("logs-to-stderr", |r| output(r, "foreground", "stderr").whole_lines = false),
+    ("logs-to-stderr", |r| {
+        let said = std::mem::take(output(r, "foreground", "stderr"));
+        *output(r, "foreground", "stdout") = said;
+    }),
+    ("logs-to-stderr", |r| {
+        *output(r, "foreground", "stderr") = Output::default();
+        let look = look(r, "foreground", "rest");
+        look.log.clone_from(&look.pidfile);
+    }),
+    ("logs-to-stderr", |r| {
+        *output(r, "foreground", "stderr") = Output::default();
+        let daemon = daemon_of(r, "foreground", "rest");
+        let mut log = daemon.descriptor(0).unwrap().clone();
+        (log.fd, log.kind, log.writable, log.target) = (7, FileKind::Regular, true, Text::new(b"/srv/d/error.log"));
+        daemon.descriptors.as_mut().unwrap().push(log);
+    }),
+    ("pid1-sigterm", |r| stop(r, "pid1", "sigterm").gone = false),
+    ("pid1-reaps", |r| *fact(r, "pid1", "reaped") = false),
+    ("pid1-restart", |r| gone(look(r, "pid1", "rest"))),
+    ("pid1-restart", |r| gone(look(r, "pid1", "again"))),
+    ("pid1-restart", |r| {
+        let pidfile = look(r, "pid1", "again").pidfile.as_mut().unwrap();
+        pidfile.found.as_mut().unwrap().content = Some(Text::new(b"77\n"));
+    }),
 ];
 
 fn set_pidfile(record: &mut Record, content: &[u8]) {
@@ -370,6 +421,25 @@ fn what_could_not_be_proven_is_not_a_pass() {
     let mut record = recording().record;
     launch(&mut record, "terminal", "start").shell_tty_nr = 0;
     assert!(matches!(find("no-controlling-terminal").unwrap().judge(&record), Verdict::Broken(_)));
+}
+
+#[test]
+fn what_could_not_be_proven_of_a_supervised_daemon_is_not_a_pass() {
+    let cases: &[Case] = &[
+        ("listen-pid-checked", |r| *fact(r, "notify", "connected") = false),
+        ("listen-pid-checked", |r| launch(r, "notify", "passed").inherited = None),
+        ("pid1-sigterm", |r| launch(r, "pid1", "start").inherited.as_mut().unwrap().inner_pid = 1002),
+        ("pid1-reaps", |r| *fact(r, "pid1", "adopted") = false),
+        ("pid1-restart", |r| launch(r, "pid1", "again").inherited.as_mut().unwrap().inner_pid = 1002),
+    ];
+    for (id, change) in cases {
+        let mut record = passing(id);
+        change(&mut record);
+        assert!(matches!(find(id).unwrap().judge(&record), Verdict::Broken(_)), "{id}");
+    }
+    let mut silent = passing("logs-to-stderr");
+    *output(&mut silent, "foreground", "stderr") = Output::default();
+    assert!(matches!(find("logs-to-stderr").unwrap().judge(&silent), Verdict::Skip(_)));
 }
 
 #[test]

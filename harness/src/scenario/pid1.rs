@@ -30,9 +30,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
                 if missing(world, &["adopted", "reaped"]) {
                     return Ok(Then::Continue);
                 }
-                world.give_orphan()?;
-                world.look("orphaned")?;
-                world.aim_at_started()?;
+                world.give_orphan("orphaned")?;
                 Ok(Then::if_survived(world.main_lives()))
             },
         },

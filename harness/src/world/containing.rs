@@ -22,8 +22,8 @@ impl World<'_> {
     }
 
     /// Gives the first process of the subject's pid namespace a child that it did not beget, lets that end, and looks whether
-    /// it is reaped. The orphan waits for init's word before it ends, so that it is seen to have been adopted.
-    pub(crate) fn give_orphan(&mut self) -> Acted {
+    /// it is reaped; then looks around. The orphan waits for init's word before it ends, so that it is seen to have been adopted.
+    pub(crate) fn give_orphan(&mut self, name: &str) -> Acted {
         let Some(first) = self.launcher.as_ref().map(|(pid, _)| *pid) else { return Ok(()) };
         let namespace = match fs::File::open(format!("/proc/{first}/ns/pid")) {
             Ok(namespace) => namespace,
@@ -57,7 +57,8 @@ impl World<'_> {
         let deadline = self.deadline();
         let reaped = self.await_turns(deadline, |_| Ok(observe::process(orphan).is_none_or(|p| p.ppid != first)))?;
         self.record("reaped", Seen::Fact(reaped));
-        Ok(())
+        self.look_now(name, true, false)?;
+        self.aim_at_started()
     }
 }
 

@@ -127,6 +127,7 @@ impl World<'_> {
         let mut turns = Turns::default();
         self.await_that(deadline, |world| {
             let at_rest = world.rest(deadline)?;
+            world.catch_up_with_end()?;
             let Some(pulse) = world.pulse.as_ref().filter(|_| at_rest) else { return Ok(true) };
             let members = world.member_pids();
             let passed = turns.have_passed(pulse);
@@ -196,6 +197,11 @@ impl World<'_> {
             self.let_pauses_pass()?;
             late = self.is_patient && before != streams(&observe::processes(&self.member_pids()));
         }
+        self.look_now(name, at_rest, late)
+    }
+
+    /// Looks around as things are, which is known to be `at_rest` or not, and to have become so `late` or not.
+    pub(super) fn look_now(&mut self, name: &str, at_rest: bool, late: bool) -> Acted<Look> {
         self.catch_up_with_errors();
         self.catch_up_with_end()?;
         let members = observe::processes(&self.member_pids());
