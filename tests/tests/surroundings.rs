@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use daemonspec::run::{self, Options, Outcome, RunError, Wanted};
+use daemonspec::run::{self, Judged, Options, Outcome, RunError, Wanted};
 use daemonspec::subject::Subject;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rusty_fork::rusty_fork_test;
@@ -31,7 +31,7 @@ const ROOT_ONLY: &[&str] = &["pidfile-owner", "pidfile-link-refused"];
 
 fn all_pass_but(outcome: &Outcome, skipped: &[&str]) {
     let may_skip = |id: &str| NOT_DECLARED.contains(&id) || skipped.contains(&id);
-    let is_odd = |j: &&daemonspec::run::Judged| match j.verdict.as_str() {
+    let is_odd = |j: &&Judged| match j.verdict.as_str() {
         "pass" => false,
         "skip" => !may_skip(j.check.id),
         _ => true,
