@@ -12,8 +12,10 @@ use std::process::Command;
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../harness/tests");
 
+type Words = &'static [&'static str];
+
 /// Each file, the options that `check` is given, and whether the command is given too, with what it adds to that.
-const RECORDINGS: &[(&str, &[&str], Option<&[&str]>)] = &[
+const RECORDINGS: &[(&str, Words, Option<Words>)] = &[
     ("reference.json", &[], None),
     ("reference-container.json", &["--profile", "container"], None),
     (
@@ -23,7 +25,7 @@ const RECORDINGS: &[(&str, &[&str], Option<&[&str]>)] = &[
     ),
 ];
 
-fn record(options: &[&str], command: Option<&[&str]>) -> String {
+fn record(options: Words, command: Option<Words>) -> String {
     let program = program("daemonspec");
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut check = Command::new(program);
