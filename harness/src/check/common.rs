@@ -52,7 +52,11 @@ impl<'a> Case<'a> {
     /// that had to be made.
     pub(super) fn dirty(&self, kind: &str) -> Result<(&'a Launch, &'a Look), Unseen> {
         let seen = self.scenario("dirty")?;
-        let name = if seen.launch(kind).is_ok() { kind } else { "everything" };
+        let name = match seen.launch(kind) {
+            Err(why @ Unseen::Skip(_)) => return Err(why),
+            Err(Unseen::Broken(_)) => "everything",
+            Ok(_) => kind,
+        };
         Ok((seen.launch(name)?, seen.look(name)?))
     }
 

@@ -106,6 +106,9 @@ fn relative(world: &World<'_>) -> Result<Start, Unseen> {
         return Err(Unseen::Skip("neither a PID file nor a log is named by the command".to_owned()));
     };
     let (mut command, names) = command_for_elsewhere(world);
+    if !world.is_isolated() && !names.is_empty() {
+        return Err(Unseen::Skip("words of the command may be files of the launch directory's".to_owned()));
+    }
     for name in names {
         // Where it is not a file's it is no harm either.
         let _ = std::os::unix::fs::symlink(world.launch_directory().join(&name), directory.join(&name));

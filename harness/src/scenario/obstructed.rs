@@ -136,6 +136,9 @@ fn locked(world: &mut World<'_>, known: &Known) -> Acted<Command> {
     let Some((path, kind)) = known.lock.clone() else {
         return Ok(Err(Unseen::Skip("it was seen to lock no file".to_owned())));
     };
+    if let Err(why) = world.may_change(&path) {
+        return Ok(Err(why));
+    }
     if path.parent().is_none_or(|directory| !directory.is_dir()) {
         return Ok(Err(Unseen::Skip(format!("the directory of {} is its own to make", path.display()))));
     }

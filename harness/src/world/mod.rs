@@ -241,6 +241,15 @@ impl<'a> World<'a> {
         (self.is_isolated() || nix::unistd::geteuid().is_root()) && sys::may_hold()
     }
 
+    /// Whether a file may be changed, or something be put in its place: on the machine itself only what was not there before
+    /// and is removed again.
+    pub(crate) fn may_change(&self, path: &Path) -> Result<(), Unseen> {
+        if self.is_isolated() || self.residue.iter().any(|own| own == path) {
+            return Ok(());
+        }
+        Err(Unseen::Skip(format!("{} is the machine's own; changing it needs a sandbox", path.display())))
+    }
+
     /// Whether the sandbox has a file system of its own, in which mounts may be changed.
     pub(crate) fn is_isolated(&self) -> bool {
         self.inside.root.is_some()

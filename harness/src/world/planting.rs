@@ -27,6 +27,7 @@ impl World<'_> {
         if !path.exists() {
             return Err(Unseen::Skip(format!("{} was never written", path.display())));
         }
+        self.may_change(&path)?;
         // In place: owner, mode and inode stay.
         match fs::OpenOptions::new()
             .write(true)
@@ -62,8 +63,10 @@ impl World<'_> {
         if !path.is_file() {
             return Err(Unseen::Skip(format!("{} was never written", path.display())));
         }
+        self.may_change(&path)?;
         let mut old = path.clone().into_os_string();
         old.push(".1");
+        self.residue.push(PathBuf::from(&old));
         fs::rename(&path, &old).map_err(|e| Unseen::Broken(format!("cannot rename {}: {e}", path.display())))?;
         Ok(path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned))
     }
