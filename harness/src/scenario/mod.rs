@@ -8,6 +8,7 @@ mod account;
 mod closed;
 mod crash;
 mod dirty;
+mod ends;
 mod foreground;
 mod leader;
 mod limits;

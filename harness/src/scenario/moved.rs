@@ -1,6 +1,6 @@
 //! Started from elsewhere: with its paths given relative to another directory, and from a directory that is gone.
 
-use super::{Scenario, Step, Then};
+use super::{Acted, Scenario};
 use crate::observation::Unseen;
 use crate::world::{Start, World};
 use std::ffi::{OsStr, OsString};
@@ -10,50 +10,32 @@ use std::path::{Path, PathBuf};
 pub(super) static RELATIVE: Scenario = Scenario {
     name: "relative",
     about: "started in its PID file's or log's directory, with `./NAME` for that path",
-    start: |_, _| Ok(()),
-    steps: &[Step {
-        name: "start",
-        needs_daemon: false,
-        act: |world, _| {
-            match relative(world) {
-                Ok(start) => {
-                    world.launch("start", start.errors_apart())?;
-                    world.look("rest")?;
-                }
-                Err(why) => {
-                    for name in ["start", "rest"] {
-                        world.unseen(name, why.clone());
-                    }
-                }
-            }
-            Ok(Then::Continue)
-        },
-    }],
+    start: |world, _| elsewhere(world, relative),
+    steps: &[],
 };
 
 pub(super) static DELETED: Scenario = Scenario {
     name: "deleted",
     about: "started from a directory that has been removed",
-    start: |_, _| Ok(()),
-    steps: &[Step {
-        name: "start",
-        needs_daemon: false,
-        act: |world, _| {
-            match deleted(world) {
-                Ok(start) => {
-                    world.launch("start", start.errors_apart())?;
-                    world.look("rest")?;
-                }
-                Err(why) => {
-                    for name in ["start", "rest"] {
-                        world.unseen(name, why.clone());
-                    }
-                }
-            }
-            Ok(Then::Continue)
-        },
-    }],
+    start: |world, _| elsewhere(world, deleted),
+    steps: &[],
 };
+
+/// Makes a start from another directory, if it can be prepared.
+fn elsewhere(world: &mut World<'_>, prepare: fn(&World<'_>) -> Result<Start, Unseen>) -> Acted {
+    match prepare(world) {
+        Ok(start) => {
+            world.launch("start", start.errors_apart())?;
+            world.look("rest")?;
+        }
+        Err(why) => {
+            for name in ["start", "rest"] {
+                world.unseen(name, why.clone());
+            }
+        }
+    }
+    Ok(())
+}
 
 /// The command as it has to be written elsewhere, and those of its words that may be names of files of the launch
 /// directory's, or something else altogether.

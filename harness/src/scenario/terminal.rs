@@ -1,9 +1,9 @@
 //! The clean launch: from a shell on a terminal, as a person would do it; then what can happen to that terminal, a stop, and
 //! a reload.
 
+use super::ends::{SIGHUP, SIGTERM, STOP};
 use super::{Scenario, Step, Then};
 use crate::observation::Unseen;
-use nix::sys::signal::Signal;
 
 /// ASCII ETX and FS: what Ctrl-C and Ctrl-\ send (termios(3), VINTR and VQUIT).
 const INTERRUPT_KEY: u8 = 0x03;
@@ -44,31 +44,8 @@ pub(super) static SCENARIO: Scenario = Scenario {
             act: |world, _| Ok(Then::if_survived(world.type_at_terminal("quit", QUIT_KEY)?)),
         },
         Step { name: "hangup", needs_daemon: true, act: |world, _| Ok(Then::if_survived(world.hang_up("hangup")?)) },
-        Step {
-            name: "sigterm",
-            needs_daemon: true,
-            act: |world, _| {
-                world.stop("sigterm", None)?;
-                Ok(Then::Fresh)
-            },
-        },
-        Step {
-            name: "stop",
-            needs_daemon: true,
-            act: |world, _| {
-                let Some(line) = world.subject.stop.clone() else { return Ok(Then::Continue) };
-                world.stop("stop", Some(&line))?;
-                Ok(Then::Fresh)
-            },
-        },
-        // In a life in which nothing else follows: a daemon that is still reloading may lose the next signal.
-        Step {
-            name: "sighup",
-            needs_daemon: true,
-            act: |world, _| {
-                world.signal_main("sighup", Signal::SIGHUP)?;
-                Ok(Then::Fresh)
-            },
-        },
+        SIGTERM,
+        STOP,
+        SIGHUP,
     ],
 };
