@@ -193,6 +193,12 @@ fn starts_with_stdio_closed(case: &Case<'_>) -> Judgement {
             return fail(format!("it starts with {closed} closed"), lacking, launch.words());
         }
         let daemon = look.daemon()?;
+        if !look.at_rest && case.clean_look()?.at_rest {
+            let busy = look.alive().filter(|p| p.state == 'R');
+            let evidence = busy.map(|p| format!("/proc/{}/stat: {}, state R", p.pid, p.name.short(24))).collect();
+            let actual = format!("started with {closed} closed, it runs without a pause");
+            return fail("it comes to rest, as after a clean start", actual, evidence);
+        }
         let pidfile = look.pidfile.as_ref().map(|file| &file.path);
         for fd in 0..=2 {
             let (Some(found), before) = (descriptor(daemon, fd)?, descriptor(case.daemon()?, fd)?) else { continue };

@@ -108,13 +108,14 @@ impl<'a> Run<'a> {
             patience: self.subject.timeout * 20 + Duration::from_secs(30),
         };
         let clean = known.is_none();
-        let mut waited_in_vain = false;
+        let (mut waited_in_vain, mut restless) = (false, false);
         let mut seen = Vec::new();
         let mut from = 0;
         loop {
             // The clean launch learns from its own first life.
             let mut known = known.cloned().unwrap_or_else(|| Known::from_clean_launch(&seen));
             known.pidfile_names_nobody |= waited_in_vain;
+            known.restless |= restless;
             let Run { subject, environment, private, style, .. } = self;
             let setting = Setting { subject, environment, private, style: *style };
             let act = |inside| scenario.perform(from, setting, &known, inside);
@@ -128,6 +129,7 @@ impl<'a> Run<'a> {
             }
             seen.extend(life.seen);
             waited_in_vain |= life.waited_in_vain;
+            restless |= life.restless;
             if let Some(halt) = life.halt {
                 return Err(self.halted(halt));
             }

@@ -128,7 +128,7 @@ impl Known {
 }
 
 /// What one life of a scenario gave.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Life {
     pub(crate) seen: Vec<(String, Seen)>,
     /// The step to go on with in a fresh sandbox; `None` when all is done.
@@ -136,6 +136,8 @@ pub(crate) struct Life {
     pub(crate) halt: Option<Halt>,
     /// Whether a PID file was waited for in vain; the next life need not do so too.
     pub(crate) waited_in_vain: bool,
+    /// Whether it did not come to rest in time; the next life is not given as long.
+    pub(crate) restless: bool,
     /// Parts of the machine's file system that the sandbox could not show.
     pub(crate) missing: Vec<String>,
 }
@@ -173,17 +175,17 @@ impl Scenario {
         let mut world = match World::new(setting, inside) {
             Ok(world) => world,
             Err(halt) => {
-                return Life { seen: Vec::new(), next: None, halt: Some(halt), waited_in_vain: false, missing };
+                return Life { halt: Some(halt), missing, ..Life::default() };
             }
         };
         let outcome = world.set_up().and_then(|()| self.live(from, &mut world, known));
-        let waited_in_vain = world.waited_in_vain;
+        let (waited_in_vain, restless) = (world.waited_in_vain, world.restless);
         let seen = world.finish();
         let (next, halt) = match outcome {
             Ok(next) => (next, None),
             Err(halt) => (None, Some(halt)),
         };
-        Life { seen, next, halt, waited_in_vain, missing }
+        Life { seen, next, halt, waited_in_vain, restless, missing }
     }
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
