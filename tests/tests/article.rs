@@ -34,7 +34,6 @@ fn what_the_article_promises() {
             "stdin-redirected",
             "stdout-redirected",
             "stderr-redirected",
-            "stale-pidfile",
         ]
     );
     assert_eq!(
@@ -87,7 +86,6 @@ fn what_else_a_daemon_owes_its_users() {
             "stale-pidfile",
             "recycled-pid",
             "garbage-pidfile",
-            "lock-not-inherited",
             "log-disk-full",
             "core-dumps-prevented",
         ]

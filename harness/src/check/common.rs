@@ -37,6 +37,9 @@ impl<'a> Case<'a> {
             return Ok(Some(format!("the launcher {how}, and yet pid {main} is running")));
         }
         let clean = self.clean_look()?;
+        if clean.ready && !look.ready {
+            return Ok(Some(format!("pid {main} is running, and what --ready declares is not there")));
+        }
         let names_main = |look: &Look| {
             let number = look.pidfile.as_ref().and_then(FileSeen::number);
             number.is_some() && look.main().is_some_and(|p| number == Some(p.pid) || number == Some(p.inner_pid))
@@ -44,8 +47,10 @@ impl<'a> Case<'a> {
         if !names_main(clean) || names_main(look) {
             return Ok(None);
         }
-        let other = look.pidfile.as_ref();
-        Ok(other.map(|file| format!("the daemon is pid {main}, and its PID file has {}", content_of(file))))
+        Ok(look.pidfile.as_ref().map(|file| match &file.found {
+            Some(_) => format!("the daemon is pid {main}, and its PID file has {}", content_of(file)),
+            None => format!("the daemon is pid {main}, and {} is not there", file.path),
+        }))
     }
 
     /// The start with that kind of dirt in its way, and what there was then: the one without any other kind, where

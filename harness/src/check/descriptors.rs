@@ -152,9 +152,7 @@ fn pipes_released(case: &Case<'_>) -> Judgement {
 fn leads_to(found: Option<&Descriptor>) -> String {
     match found {
         None => "nothing: it is closed".to_owned(),
-        Some(d)
-            if matches!(d.kind, FileKind::Pipe | FileKind::Socket | FileKind::LocalStream | FileKind::Anonymous) =>
-        {
+        Some(d) if matches!(d.kind, FileKind::Pipe | FileKind::Socket | FileKind::LocalStream) => {
             format!("{:?}", d.kind).to_lowercase()
         }
         Some(d) => d.target.as_str().to_owned(),

@@ -129,7 +129,11 @@ fn no_world_writable_files(case: &Case<'_>) -> Judgement {
     }
     let line = |file: &FileSeen| format!("{}: mode {:04o}", file.path, file.found.as_ref().map_or(0, |f| f.mode));
     let evidence: Vec<String> = files.iter().map(line).collect();
-    fail("no file or directory that others may write", format!("{} of them", files.len()), evidence)
+    let actual = match files.as_slice() {
+        [only] => line(only),
+        all => format!("{} of them", all.len()),
+    };
+    fail("no file or directory that others may write", actual, evidence)
 }
 
 fn relative_paths(case: &Case<'_>) -> Judgement {

@@ -15,7 +15,7 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 14: notify the original process", "LSB 5.0 Core, init script actions"],
         remedy: "carry \"already running\" through the readiness pipe to the launcher: print it, exit 1",
         judge: reported),
-    check!("stale-pidfile", Must, Instance, ARTICLE, "seeded",
+    check!("stale-pidfile", Must, Instance, SYSV, "seeded",
         title: "starts over a PID file that names a dead process",
         sources: &["daemon(7) SysV step 12: the lock decides, not the file's existence"],
         remedy: "take a lock on the file instead of testing whether it is there; a dead daemon holds no lock",
@@ -35,7 +35,7 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 12", "fcntl(2): record locks are not inherited; flock(2): those of a child are the same lock"],
         remedy: "lock with fcntl(F_SETLK) after the last fork, or close the lock's descriptor in every child",
         judge: lock_not_inherited),
-    check!("stop-verifies-identity", Must, Instance, SYSV, "seeded",
+    check!("stop-verifies-identity", Should, Instance, SYSV, "seeded",
         title: "has a stop command that never signals a stranger",
         sources: &["LSB 5.0 Core, init script functions: killproc", "kill(2)"],
         remedy: "ask the lock who holds it (fcntl(F_GETLK)), or compare /proc/PID/exe and start time, and signal through a pidfd",
@@ -212,10 +212,11 @@ fn lock_not_inherited(case: &Case<'_>) -> Judgement {
         ended => case.lacks(look, ended)?,
     };
     let Some(lacking) = lacking else { return pass() };
-    let mut evidence = vec![format!("SIGKILL was sent to pid {} alone", killed.main)];
-    if !left.is_empty() {
-        evidence.push(format!("left of that instance: {}", named(&left)));
+    if left.is_empty() {
+        return skip("no child outlived the main process, and it does not start again anyway (see restart-after-kill)");
     }
+    let mut evidence = vec![format!("SIGKILL was sent to pid {} alone", killed.main)];
+    evidence.push(format!("left of that instance: {}", named(&left)));
     evidence.extend(launch.words());
     fail("it starts again", lacking, evidence)
 }

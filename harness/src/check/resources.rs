@@ -76,7 +76,7 @@ fn oom_score_not_inherited(case: &Case<'_>) -> Judgement {
     }
     let score = own.unwrap_or_default();
     let evidence = heirs.iter().map(|p| format!("/proc/{}/oom_score_adj: {score}", p.pid)).collect();
-    fail("its children have one of their own", format!("{} have its {score}", named(&heirs)), evidence)
+    fail("its children have an oom_score_adj of their own", format!("its own, {score}, in {}", named(&heirs)), evidence)
 }
 
 fn core_dumps_prevented(case: &Case<'_>) -> Judgement {

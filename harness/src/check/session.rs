@@ -153,7 +153,10 @@ fn survives_leader_exit(case: &Case<'_>) -> Judgement {
     if look.is_up() {
         return pass();
     }
-    let mut evidence = vec![format!("pid {}, leader of session {0}, ended with {exit}", launch.launcher)];
+    let mut evidence = vec![
+        format!("pid {}, leader of session {0}, ended with {exit}", launch.launcher),
+        "a setsid() of its children's was held until then".to_owned(),
+    ];
     evidence.extend(launch.words());
     fail(
         "it is running after the launcher, leader of the terminal's session, has ended",

@@ -471,6 +471,7 @@ mod tests {
         let mut look = Look {
             at_rest: true,
             late: false,
+            ready: true,
             members: vec![process(7, 0, "/", &[])],
             main: Some((7, MainBy::OnlySurvivor)),
             pidfile: None,

@@ -63,6 +63,9 @@ pub struct Look {
     pub at_rest: bool,
     /// Whether the standard streams were still to change when all first seemed to be done. Only a patient look can tell.
     pub late: bool,
+    /// Whether all that `--ready` declares was there.
+    #[serde(default)]
+    pub ready: bool,
     /// All members, by process id.
     pub members: Vec<Process>,
     /// The main process, and how it was found.

@@ -86,7 +86,7 @@ pub struct Descriptor {
     pub readable: bool,
     /// Open for writing.
     pub writable: bool,
-    /// The lock that is held through it.
+    /// The exclusive lock that is held through it.
     pub lock: Option<LockKind>,
     /// Closed by execve(2).
     pub close_on_exec: bool,

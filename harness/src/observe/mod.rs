@@ -223,7 +223,9 @@ fn fdinfo(task: &str, fd: i32) -> Option<FdInfo> {
     let text = String::from_utf8_lossy(&bytes);
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     // `lock: 1: FLOCK  ADVISORY  WRITE ...`
-    let lock = match field("lock:").and_then(|line| line.split_whitespace().nth(1)) {
+    // A shared lock says that somebody reads, and not that somebody runs.
+    let exclusive = field("lock:").filter(|line| line.split_whitespace().nth(3) == Some("WRITE"));
+    let lock = match exclusive.and_then(|line| line.split_whitespace().nth(1)) {
         Some("FLOCK") => Some(LockKind::Flock),
         Some("POSIX") => Some(LockKind::Process),
         Some("OFDLCK") => Some(LockKind::Description),

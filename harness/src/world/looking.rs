@@ -79,12 +79,17 @@ impl World<'_> {
     pub(super) fn shows_ready(&self, members: &[Pid]) -> bool {
         let declared = self.subject.pidfile.as_deref().filter(|_| self.awaits_pidfile);
         declared.is_none_or(|path| files::number_in(path).is_some_and(|pid| observe::is_among(pid, members)))
-            && self.subject.ready.iter().all(|ready| match ready {
-                Ready::Tcp(address) => observe::listens(*address),
-                Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
-                Ready::File(path) => path.exists(),
-                Ready::Notify => true,
-            })
+            && self.serves()
+    }
+
+    /// Whether all that `--ready` declares is there; the subject's own word is another matter.
+    fn serves(&self) -> bool {
+        self.subject.ready.iter().all(|ready| match ready {
+            Ready::Tcp(address) => observe::listens(*address),
+            Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
+            Ready::File(path) => path.exists(),
+            Ready::Notify => true,
+        })
     }
 
     /// Whether a process of the last launch may be in the middle of something, asleep as all may be. A PID file that names
@@ -221,7 +226,8 @@ impl World<'_> {
         let log = self.log.as_deref().map(files::seen);
         let pidfile_directories = self.pidfile.as_deref().map(files::directories_above).unwrap_or_default();
         let listeners = observe::listeners(&members);
-        let look = Look { at_rest, late, members, main, pidfile, pidfile_directories, log, listeners };
+        let ready = self.serves();
+        let look = Look { at_rest, late, ready, members, main, pidfile, pidfile_directories, log, listeners };
         self.known_members = look.members.iter().map(|p| p.pid).collect();
         self.record(name, Seen::Look(Box::new(look.clone())));
         Ok(look)
