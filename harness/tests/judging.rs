@@ -309,6 +309,7 @@ const CASES: &[Case] = &[
     ("log-disk-full", |r| launch(r, "obstructed", "log").ended = Some(Exit::Status(0))),
     ("privileges-dropped", |r| attributes_of(r, "account", "rest").uids[2] = 0),
     ("privileges-dropped", |r| attributes_of(r, "account", "rest").gids[0] = 0),
+    ("privileges-dropped", |r| attributes_of(r, "account", "rest").other_threads.push((1006, 0))),
     ("privileges-dropped", |r| attributes_of(r, "account", "rest").groups.push(61_001)),
     ("privileges-dropped", |r| attributes_of(r, "account", "rest").capabilities = 1 << 7),
     ("memory-independent-of-limits", |r| {

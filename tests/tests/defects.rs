@@ -82,7 +82,8 @@ fn all_rows() -> Vec<(String, Row)> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).max(2) {
+        // More than processors: what never comes is waited for, and that costs nothing.
+        for _ in 0..2 * std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let row = judge(job);

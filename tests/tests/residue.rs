@@ -82,7 +82,7 @@ fn interrupted(mark: &str, signal: i32, isolation: &str, expected: Option<i32>) 
     assert!(start(mark, temporary.path(), &arguments).wait().unwrap().success());
     let whole = whole.elapsed();
     let before = Machine::look(temporary.path());
-    let rounds = soak(20);
+    let rounds = soak(12);
     for round in 0..rounds {
         let mut child = start(mark, temporary.path(), &arguments);
         let moment = Instant::now()
@@ -121,7 +121,7 @@ fn the_same_verdicts_every_time() {
     let temporary = tempfile::tempdir().unwrap();
     let before = Machine::look(temporary.path());
     let mut seen = BTreeSet::new();
-    let rounds = soak(30);
+    let rounds = soak(16);
     let mut load: Vec<Child> = Vec::new();
     for round in 0..rounds {
         if round == rounds / 2 {

@@ -205,7 +205,8 @@ fn lock_not_inherited(case: &Case<'_>) -> Judgement {
     let (before, launch, look) = (seen.look("running")?, seen.launch("alone")?, seen.look("alone")?);
     let is_old = |p: &&Process| before.members.iter().any(|b| b.pid == p.pid && b.image == p.image);
     let left: Vec<&Process> = look.alive().filter(is_old).collect();
-    let started = look.main().is_some_and(|main| !is_old(&main));
+    // Without a PID file a survivor may well be taken for the main process.
+    let started = look.alive().any(|p| !is_old(&p) && p.pid != launch.launcher);
     let lacking = match launch.ended {
         None => Some("the launcher did not end".to_owned()),
         Some(exit) if !started => Some(format!("no new daemon is running; the launcher ended with {exit}")),

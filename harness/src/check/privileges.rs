@@ -52,6 +52,9 @@ fn flaw(
     if carries.gids.iter().any(|gid| *gid != account.gid) {
         return Ok(Some(format!("the group ids are {:?}", carries.gids)));
     }
+    if let Some((thread, uid)) = carries.other_threads.first() {
+        return Ok(Some(format!("thread {thread} still has user id {uid}")));
+    }
     let others: Vec<u32> = carries.groups.iter().copied().filter(|g| !account.groups.contains(g)).collect();
     if !others.is_empty() {
         return Ok(Some(format!("the groups {others:?} are not the account's")));

@@ -424,6 +424,7 @@ mod tests {
                 uids: [uid; 4],
                 gids: [uid; 4],
                 groups: Vec::new(),
+                other_threads: Vec::new(),
                 capabilities: 0,
                 blocked: 0,
                 ignored: 0,

@@ -154,6 +154,9 @@ pub struct Attributes {
     pub gids: [u32; 4],
     /// Supplementary groups, in order.
     pub groups: Vec<u32>,
+    /// Threads that have other user or group ids than the main one, and their effective user ids.
+    #[serde(default)]
+    pub other_threads: Vec<(Pid, u32)>,
     /// Permitted capabilities, a bit each (capabilities(7)).
     pub capabilities: u64,
     /// Blocked signals; bit n-1 is signal n.

@@ -98,8 +98,21 @@ pub(crate) fn process(pid: Pid) -> Option<Process> {
         descriptors: descriptors(&task).ok(),
         inner_pid,
         image: stat.env_start.unwrap_or_default(),
-        attributes: status.map(|status| attributes(&task, status)),
+        attributes: status
+            .map(|status| Attributes { other_threads: other_threads(pid, &status), ..attributes(&task, status) }),
     })
+}
+
+/// The threads of `pid` whose ids are not those of `status`: setresuid(2) as the kernel has it changes one thread only.
+fn other_threads(pid: Pid, status: &Status) -> Vec<(Pid, u32)> {
+    let ids = |s: &Status| [s.ruid, s.euid, s.suid, s.fuid, s.rgid, s.egid, s.sgid, s.fgid];
+    let others = rest::threads_of(pid).into_iter().filter(|tid| *tid != pid);
+    let read = |tid: Pid| Some((tid, self::status(&format!("/proc/{pid}/task/{tid}/status"))?));
+    others
+        .filter_map(read)
+        .filter(|(_, other)| ids(other) != ids(status))
+        .map(|(tid, other)| (tid, other.euid))
+        .collect()
 }
 
 fn attributes(task: &str, status: Status) -> Attributes {
@@ -114,6 +127,7 @@ fn attributes(task: &str, status: Status) -> Attributes {
         uids: [status.ruid, status.euid, status.suid, status.fuid],
         gids: [status.rgid, status.egid, status.sgid, status.fgid],
         groups: status.groups,
+        other_threads: Vec::new(),
         capabilities: status.capprm,
         blocked: status.sigblk,
         ignored: status.sigign,

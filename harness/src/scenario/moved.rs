@@ -87,6 +87,9 @@ fn relative(world: &World<'_>) -> Result<Start, Unseen> {
     let Some(directory) = paths.iter().find(named).and_then(|path| path.parent()) else {
         return Err(Unseen::Skip("neither a PID file nor a log is named by the command".to_owned()));
     };
+    if !directory.is_dir() {
+        return Err(Unseen::Skip(format!("{} is the daemon's own to make", directory.display())));
+    }
     let (mut command, names) = command_for_elsewhere(world);
     if !world.is_isolated() && !names.is_empty() {
         return Err(Unseen::Skip("words of the command may be files of the launch directory's".to_owned()));
