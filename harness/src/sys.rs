@@ -110,9 +110,9 @@ pub(crate) fn block(signals: &[i32]) {
     }
 }
 
-/// Lets one system call of the calling process and of all it forks and executes wait for somebody's word: whoever has
+/// Lets two system calls of the calling process and of all it forks and executes wait for somebody's word: whoever has
 /// the descriptor returned (seccomp_unotify(2)). Without privileges to do so it fails with EACCES.
-pub(crate) fn hold(call: libc::c_long) -> nix::Result<RawFd> {
+pub(crate) fn hold(calls: [libc::c_long; 2]) -> nix::Result<RawFd> {
     const ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
         Some(0xc000_003e)
     } else if cfg!(target_arch = "aarch64") {
@@ -120,19 +120,21 @@ pub(crate) fn hold(call: libc::c_long) -> nix::Result<RawFd> {
     } else {
         None
     };
-    let (Some(architecture), Ok(number)) = (ARCHITECTURE, u32::try_from(call)) else { return Err(Errno::ENOSYS) };
+    let Some(architecture) = ARCHITECTURE else { return Err(Errno::ENOSYS) };
+    let [one, other] = calls.map(|call| call as u32);
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let unless_equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     let answer = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, k, jf| libc::sock_filter { code, jt: 0, jf, k };
+    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
     // struct seccomp_data: the call's number at 0, the architecture at 4.
     let mut filter = [
-        step(load, 4, 0),
-        step(unless_equal, architecture, 3),
-        step(load, 0, 0),
-        step(unless_equal, number, 1),
-        step(answer, libc::SECCOMP_RET_USER_NOTIF, 0),
-        step(answer, libc::SECCOMP_RET_ALLOW, 0),
+        step(load, 4, 0, 0),
+        step(equal, architecture, 0, 4),
+        step(load, 0, 0, 0),
+        step(equal, one, 1, 0),
+        step(equal, other, 0, 1),
+        step(answer, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
+        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: `program` and the filter it points to live through the call.
@@ -163,13 +165,13 @@ pub(crate) fn pidfd_getfd(pidfd: &OwnedFd, fd: RawFd) -> io::Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
 }
 
-/// The next call that waits at `hold`: its ticket, and the process or thread that made it. Blocks where there is none.
-pub(crate) fn next_held(hold: &OwnedFd) -> nix::Result<(u64, i32)> {
+/// The next call that waits at `hold`: its ticket, the thread that made it, and its number. Blocks where there is none.
+pub(crate) fn next_held(hold: &OwnedFd) -> nix::Result<(u64, i32, libc::c_long)> {
     // SAFETY: all zeroes is what the kernel asks for.
     let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills the struct, which lives through the call.
     let done = unsafe { libc::ioctl(hold.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call) };
-    Errno::result(done).map(|_| (call.id, call.pid as i32))
+    Errno::result(done).map(|_| (call.id, call.pid as i32, libc::c_long::from(call.data.nr)))
 }
 
 /// Lets a held call go on as if nothing had been.

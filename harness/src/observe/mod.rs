@@ -155,6 +155,11 @@ pub(crate) fn alive(pids: &[Pid]) -> Vec<Pid> {
     pids.iter().copied().filter(lives).collect()
 }
 
+/// The process that a thread belongs to.
+pub(crate) fn process_of(thread: Pid) -> Option<Pid> {
+    status(&format!("/proc/{thread}/status")).map(|status| status.tgid)
+}
+
 /// Whether `number` names one of the processes `pids`, to this pid namespace or in one of its own.
 pub(crate) fn is_among(number: Pid, pids: &[Pid]) -> bool {
     let inner = |pid: &Pid| status(&format!("/proc/{pid}/status")).and_then(|s| s.nspid?.last().copied());

@@ -108,7 +108,7 @@ pub(crate) struct Inheritance {
     pub variables: Vec<(OsString, OsString)>,
     /// Whether the directory it is started from is removed under it.
     pub directory_removed: bool,
-    /// Whether its setsid(2) waits for init's word (see `sys::hold`).
+    /// Whether its setsid(2) and its end wait for init's word (see `sys::hold`).
     pub held: bool,
 }
 
@@ -494,7 +494,7 @@ fn inherit(job: &Job) -> nix::Result<()> {
     sys::block(blocked);
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*umask));
     if job.inheritance.held {
-        let hold = sys::hold(libc::SYS_setsid)?;
+        let hold = sys::hold([libc::SYS_setsid, libc::SYS_exit_group])?;
         sys::move_fd(hold, HOLD)?;
         sys::set_cloexec(HOLD);
         if hold != HOLD {

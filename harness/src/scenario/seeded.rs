@@ -102,7 +102,7 @@ fn seed(
         Ok(path) => {
             world.record_file(name, &path);
             // Where no file of its own can come to be, none is waited for.
-            world.awaits_pidfile &= !path.is_dir() && !is_fifo(&path);
+            world.awaits_pidfile &= path.symlink_metadata().is_ok_and(|meta| meta.is_file());
             world.launch(name, world.start().errors_apart())?;
             world.look(name)?;
             world.look_at_stranger(name, stranger)?;
@@ -113,10 +113,6 @@ fn seed(
             Ok(Then::Fresh)
         }
     }
-}
-
-fn is_fifo(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|meta| std::os::unix::fs::FileTypeExt::is_fifo(&meta.file_type()))
 }
 
 /// A link that another user planted, in a directory of that user's: in a sticky one that anybody may write the kernel

@@ -1,4 +1,7 @@
 //! Holding a system call of the subject's until what it races with has happened: the worst order, proven and not hoped for.
+//!
+//! The launcher's end is held, too, until a child's setsid(2) has come to the hold: a call that init has not yet received is
+//! interrupted by a signal that has a handler, which the real setsid(2) never is (seccomp_unotify(2)).
 
 use super::events::is_readable;
 use super::{Acted, World};
@@ -11,16 +14,18 @@ use std::time::Instant;
 /// Calls that wait for init's word (`sys::hold`).
 pub(super) struct Hold {
     fd: OwnedFd,
-    /// Whose own calls are not held.
     launcher: Pid,
-    waiting: Vec<(u64, Pid)>,
+    /// Calls of others' that would leave the launcher's session, and who made them.
+    leaving: Vec<(u64, Pid)>,
+    /// The launcher's call that ends it.
+    ending: Option<u64>,
     /// Whether later calls are let go at once.
     is_over: bool,
 }
 
 impl Hold {
     pub(super) fn new(fd: OwnedFd, launcher: Pid) -> Self {
-        Hold { fd, launcher, waiting: Vec::new(), is_over: false }
+        Hold { fd, launcher, leaving: Vec::new(), ending: None, is_over: false }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -31,18 +36,26 @@ impl Hold {
     pub(super) fn attend(&mut self) {
         while is_readable(self.fd.as_fd()) {
             // A caller that was killed meanwhile leaves nothing to receive.
-            let Ok((ticket, caller)) = sys::next_held(&self.fd) else { return };
-            if self.is_over || caller == self.launcher {
-                sys::let_go(&self.fd, ticket);
-            } else {
-                self.waiting.push((ticket, caller));
+            let Ok((ticket, thread, call)) = sys::next_held(&self.fd) else { return };
+            let caller = observe::process_of(thread).unwrap_or(thread);
+            match (caller == self.launcher, call) {
+                (true, libc::SYS_exit_group) if !self.is_over => self.ending = Some(ticket),
+                (false, libc::SYS_setsid) if !self.is_over => self.leaving.push((ticket, caller)),
+                _ => sys::let_go(&self.fd, ticket),
             }
+        }
+    }
+
+    fn let_launcher_end(&mut self) {
+        if let Some(ticket) = self.ending.take() {
+            sys::let_go(&self.fd, ticket);
         }
     }
 
     fn let_all_go(&mut self) {
         self.is_over = true;
-        for (ticket, _) in self.waiting.drain(..) {
+        self.let_launcher_end();
+        for (ticket, _) in self.leaving.drain(..) {
             sys::let_go(&self.fd, ticket);
         }
     }
@@ -50,7 +63,8 @@ impl Hold {
 
 impl World<'_> {
     /// Holds what comes to the hold until the launcher has ended, or sleeps and will not wake by time alone before the
-    /// deadline: then it waits for what is held.
+    /// deadline: then it waits for what is held. The launcher's own end waits until something is held, or all others are
+    /// at rest, so that nothing will be.
     pub(super) fn let_go_in_the_worst_order(
         &mut self,
         launcher: Pid,
@@ -61,11 +75,23 @@ impl World<'_> {
             if is_readable(pidfd) {
                 return Ok(true);
             }
-            let held: Vec<Pid> = world.hold.iter().flat_map(|hold| &hold.waiting).map(|(_, caller)| *caller).collect();
+            let Some(hold) = &world.hold else { return Ok(true) };
+            let held: Vec<Pid> = hold.leaving.iter().map(|(_, caller)| *caller).collect();
+            let ends = hold.ending.is_some();
             // Whoever is held is at rest by our doing; that the others are is what counts.
-            let others: Vec<Pid> = world.member_pids().into_iter().filter(|pid| !held.contains(pid)).collect();
-            let (first, second) = (observe::pulse(&others), observe::pulse(&others));
-            Ok(!held.is_empty() && second.proves_rest(&first) && waits_beyond(launcher, deadline))
+            let mut others = world.member_pids();
+            others.retain(|pid| !held.contains(pid) && (!ends || *pid != launcher));
+            let rest = || {
+                let (first, second) = (observe::pulse(&others), observe::pulse(&others));
+                second.proves_rest(&first)
+            };
+            if ends && (!held.is_empty() || rest()) {
+                if let Some(hold) = &mut world.hold {
+                    hold.let_launcher_end();
+                }
+                return Ok(false);
+            }
+            Ok(!ends && !held.is_empty() && rest() && waits_beyond(launcher, deadline))
         })?;
         if let Some(hold) = &mut self.hold {
             hold.let_all_go();
