@@ -8,12 +8,14 @@ mod files;
 mod looks;
 mod process;
 mod text;
+mod trace;
 
 pub use acts::{BY_ITSELF, Hold, Holder, Kept, Notice, Pipes, Release, Stop, Stranger, Treatment};
 pub use files::{FileFound, FileSeen, parse_pid};
 pub use looks::{Endpoint, Launch, Listener, Look, MainBy, Output, Planted};
 pub use process::{Account, Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
 pub use text::Text;
+pub use trace::{Call, Event, Trace, Traced, What};
 pub(crate) use text::{is_hidden, printable};
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,8 @@ pub enum Seen {
     Writable(Vec<FileSeen>),
     /// What it told its supervisor.
     Notices(Vec<Notice>),
+    /// A start, call by call.
+    Trace(Box<Trace>),
     /// Whether something could be shown to be so.
     Fact(bool),
     /// A part that could not be carried out, and why.
@@ -118,6 +122,8 @@ impl Observation {
         writable: Writable -> Vec<FileSeen>;
         /// The messages of that name.
         notices: Notices -> Vec<Notice>;
+        /// The trace of that name.
+        trace: Trace -> Trace;
         /// The fact of that name.
         fact: Fact -> bool;
     }
