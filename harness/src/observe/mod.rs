@@ -6,7 +6,7 @@ mod network;
 mod rest;
 
 pub(crate) use network::{listeners, listens};
-pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pending_signals, pulse, waits, waits_without_limit};
+pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pending_signals, pulse, waits};
 
 use crate::observation::{Attributes, Descriptor, FileKind, LockKind, MainBy, Pid, Process, Text};
 use procfs_core::process::{Limit as RLimit, LimitValue, Limits, Stat, Status};

@@ -110,6 +110,8 @@ pub(crate) struct Inheritance {
     pub directory_removed: bool,
     /// Whether its setsid(2) and its end wait for init's word (see `sys::hold`).
     pub held: bool,
+    /// The filter that stops it for its tracer; none where it is not traced.
+    pub filter: Vec<libc::sock_filter>,
 }
 
 impl Default for Inheritance {
@@ -127,6 +129,7 @@ impl Default for Inheritance {
             variables: Vec::new(),
             directory_removed: false,
             held: false,
+            filter: Vec::new(),
         }
     }
 }
@@ -392,6 +395,10 @@ fn become_subject(job: &Job, gate: &OwnedFd, ready: &OwnedFd) -> ! {
         }
     }
     if nix::unistd::write(borrow(ready), b"r") != Ok(1) || nix::unistd::read(borrow(gate), &mut [0; 1]) != Ok(1) {
+        sys::exit_now(126);
+    }
+    // Only once init has become the tracer: without one, what the filter picks fails.
+    if !inheritance.filter.is_empty() && sys::ptrace::install_filter(&inheritance.filter).is_err() {
         sys::exit_now(126);
     }
     let mut failure = Errno::ENOENT;

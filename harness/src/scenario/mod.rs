@@ -20,6 +20,7 @@ mod pipes;
 mod rotated;
 mod seeded;
 mod terminal;
+mod traced;
 mod twice;
 
 use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Pid, Seen, Unseen};
@@ -148,6 +149,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &foreground::SCENARIO,
     &twice::SCENARIO,
     &crash::SCENARIO,
+    &traced::SCENARIO,
     &leader::SCENARIO,
     &dirty::SCENARIO,
     &pipes::SCENARIO,

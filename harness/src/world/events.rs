@@ -3,8 +3,8 @@
 use super::{Acted, Halt, World};
 use crate::observation::Exit;
 use crate::observe;
+use crate::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -27,16 +27,7 @@ impl World<'_> {
         }
         self.hear();
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
-        loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) => self.exits.insert(pid.as_raw(), Exit::Status(status)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    self.exits.insert(pid.as_raw(), Exit::Signal(signal as i32))
-                }
-                Ok(WaitStatus::StillAlive) | Err(_) => break,
-                Ok(_) => None,
-            };
-        }
+        self.take_in_changes();
         if let Some(orphaned) = &self.inside.orphaned
             && is_readable(orphaned.as_fd())
         {
@@ -49,6 +40,23 @@ impl World<'_> {
         self.counted = Instant::now();
         let count = if self.is_isolated() { observe::all_pids().len() } else { observe::descendants().len() };
         if count > MOST_PROCESSES { Err(Halt::TooManyProcesses(count)) } else { Ok(()) }
+    }
+
+    /// Takes in children that have ended, and tracees that have stopped.
+    fn take_in_changes(&mut self) {
+        while let Some((pid, status)) = sys::ptrace::wait_any() {
+            let exit = if libc::WIFEXITED(status) {
+                Exit::Status(libc::WEXITSTATUS(status))
+            } else if libc::WIFSIGNALED(status) {
+                Exit::Signal(libc::WTERMSIG(status))
+            } else {
+                self.tracer.iter_mut().for_each(|tracer| tracer.stopped(pid, status));
+                continue;
+            };
+            self.exits.insert(pid, exit);
+            self.tracer.iter_mut().for_each(|tracer| tracer.ended(pid, exit));
+        }
+        self.note_readiness();
     }
 
     /// Sleeps until something happens, or `pause` is over. `also` is one more descriptor to watch.

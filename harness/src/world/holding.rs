@@ -82,7 +82,7 @@ impl World<'_> {
             let mut others = world.member_pids();
             others.retain(|pid| !held.contains(pid) && (!ends || *pid != launcher));
             let rest = || {
-                let (first, second) = (observe::pulse(&others), observe::pulse(&others));
+                let (first, second) = (observe::pulse(&others, &[]), observe::pulse(&others, &[]));
                 second.proves_rest(&first)
             };
             if ends && (!held.is_empty() || rest()) {
@@ -101,7 +101,7 @@ impl World<'_> {
 }
 
 /// Whether no thread of the process will wake by time alone before the deadline.
-fn waits_beyond(pid: Pid, deadline: Instant) -> bool {
+pub(super) fn waits_beyond(pid: Pid, deadline: Instant) -> bool {
     let left = deadline.saturating_duration_since(Instant::now());
     observe::waits(&[pid]).iter().all(|wait| match wait.limit {
         Limit::None => true,

@@ -9,6 +9,7 @@ use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text}
 use crate::observe::{self, files};
 use crate::sandbox::shell::{self, HOLD, Inheritance, Job, Order, Place, Stream, Wires};
 use crate::sys;
+use crate::trace::{Calls, Plan, Steering, Tracer};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::unistd::{ForkResult, pipe2};
@@ -31,9 +32,30 @@ pub(crate) struct Start {
     pub(crate) inheritance: Inheritance,
     /// A socket that it is to find at descriptor 3.
     pub(crate) listener: Option<OwnedFd>,
+    /// How it is traced, if it is.
+    pub(crate) steering: Option<Steering>,
+}
+
+/// A start that has begun.
+pub(super) struct Begun {
+    pub(super) launcher: Pid,
+    pub(super) pidfd: OwnedFd,
+    directory: PathBuf,
+    job: Job,
+    inherited: Option<Process>,
+    shell_tty_nr: i32,
+    terminal: u64,
+    /// When the launcher is to have ended.
+    pub(super) deadline: Instant,
 }
 
 impl Start {
+    /// The same, traced.
+    pub(crate) fn traced(mut self, calls: Calls, plan: Plan) -> Self {
+        self.steering = Some(Steering { calls, plan });
+        self
+    }
+
     /// The same with standard error on a pipe of its own, so that what is said there can be told from the rest.
     pub(crate) fn errors_apart(mut self) -> Self {
         self.inheritance.streams[2] = Stream::Pipe;
@@ -55,22 +77,31 @@ impl World<'_> {
             Style::NewStyle => Inheritance::of_service(),
         };
         inheritance.variables.extend(self.notify_socket.as_ref().map(NotifySocket::variable));
-        Start { command: self.subject.command.clone(), directory: None, inheritance, listener: None }
+        Start { command: self.subject.command.clone(), directory: None, inheritance, listener: None, steering: None }
     }
 
     /// Starts the subject and waits for the started process to end; a new-style daemon's is there to stay, and its start is
     /// over when it is ready or at rest.
     pub(crate) fn launch(&mut self, name: &str, start: Start) -> Acted<Option<Exit>> {
-        let Start { command, directory, inheritance, listener } = start;
+        let begun = self.begin(start)?;
+        self.see_through(name, begun)
+    }
+
+    /// Starts the subject, and returns once its program runs.
+    pub(super) fn begin(&mut self, start: Start) -> Acted<Begun> {
+        let Start { command, directory, mut inheritance, listener, steering } = start;
         // What an earlier daemon has said does not count for this one.
         self.pump()?;
         self.notify_socket.iter_mut().for_each(NotifySocket::begin);
         let directory = directory.unwrap_or_else(|| self.inside.launch_directory.clone());
+        if let Some(steering) = &steering {
+            inheritance.filter = system("making a filter of system calls", steering.calls.filter())?;
+        }
         let (place, held) = (inheritance.place, inheritance.held);
         let mut job = Job::new(&command, self.environment, &directory, self.inside.nice, inheritance)
             .map_err(|_| Halt::CannotStart(libc::EINVAL, Text::new(b"a word with a NUL byte")))?;
         job.listens = listener.is_some();
-        let (device, exec_error) = self.open_shell(&job, listener)?;
+        let (terminal, exec_error) = self.open_shell(&job, listener)?;
         let launcher = self
             .answer()?
             .ok_or_else(|| Halt::System("the shell could not start in the launch directory".to_owned()))?;
@@ -83,6 +114,9 @@ impl World<'_> {
         if held {
             self.hold = Some(Hold::new(system("fetching a hold", sys::pidfd_getfd(&pidfd, HOLD))?, launcher));
         }
+        if let Some(steering) = steering {
+            self.tracer = Some(system("tracing the subject (ptrace)", Tracer::seize(launcher, steering))?);
+        }
         self.order(Order::Go);
         let deadline = self.deadline() + self.subject.timeout * (self.launch_patience - 1);
         // A successful exec closes the pipe; a failed one writes the reason.
@@ -92,11 +126,17 @@ impl World<'_> {
             let program = command.first().map(|w| w.as_bytes()).unwrap_or_default();
             return Err(Halt::CannotStart(i32::from_ne_bytes(errno), Text::new(program)));
         }
-        if held {
+        Ok(Begun { launcher, pidfd, directory, job, inherited, shell_tty_nr, terminal, deadline })
+    }
+
+    /// Waits for the end of a start that has begun, and records it.
+    pub(super) fn see_through(&mut self, name: &str, begun: Begun) -> Acted<Option<Exit>> {
+        let Begun { launcher, pidfd, directory, job, inherited, shell_tty_nr, terminal, mut deadline } = begun;
+        if job.inheritance.held {
             self.let_go_in_the_worst_order(launcher, pidfd.as_fd(), deadline)?;
+            // What was held has taken its time; a launcher that waited for it gets all of its own.
+            deadline = self.deadline();
         }
-        // What was held has taken its time; a launcher that waited for it gets all of its own.
-        let deadline = if held { self.deadline() } else { deadline };
         let has_ended = self.await_end_of_start(pidfd.as_fd(), deadline)?;
         // The instant that counts: the launcher has ended and nobody has reaped it yet.
         let pidfile_at_exit = self.pidfile.as_deref().filter(|_| has_ended).map(files::seen);
@@ -110,11 +150,11 @@ impl World<'_> {
         let launch = Launch {
             shell: login.shell,
             shell_tty_nr,
-            terminal: device,
+            terminal,
             launcher,
             directory: Text::new(directory.as_os_str().as_bytes()),
             planted: planted(&job.inheritance, inherited.as_ref()),
-            inherited: inherited.map(Box::new),
+            inherited: inherited.filter(|_| !self.is_brief).map(Box::new),
             ended,
             files_at_exit,
             pidfile_at_exit,

@@ -48,14 +48,22 @@ impl World<'_> {
             if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
         let rests = self.await_that(deadline, |world| {
             // Close together, so that a daemon that wakes up every millisecond is caught between two turns.
-            let first = observe::pulse(&world.member_pids());
-            let second = observe::pulse(&world.member_pids());
+            let quiet = world.quiet();
+            let first = observe::pulse(&world.member_pids(), &quiet);
+            let second = observe::pulse(&world.member_pids(), &quiet);
             let rests = second.proves_rest(&first);
             world.pulse = Some(second);
             Ok(rests)
         })?;
         self.restless |= !rests;
         Ok(rests)
+    }
+
+    /// Whether none of the processes will wake by time alone. Who is held will wake by init's word.
+    pub(super) fn waits_without_limit(&self, pids: &[Pid]) -> bool {
+        let quiet = self.quiet();
+        let mut waits = observe::waits(pids).into_iter().filter(|wait| !quiet.contains(&wait.thread.1));
+        waits.all(|wait| wait.limit == Limit::None)
     }
 
     /// Waits until the start has come to its end: at rest, and ready as far as the subject says what that is. Where nothing
@@ -67,7 +75,7 @@ impl World<'_> {
             at_rest = world.rest(deadline)?;
             let members = world.member_pids();
             let ready = world.shows_ready(&members) && (!world.awaits_notice || world.has_said_ready());
-            Ok(!at_rest || members.is_empty() || ready || observe::waits_without_limit(&members))
+            Ok(!at_rest || members.is_empty() || ready || world.waits_without_limit(&members))
         })?;
         self.waited_in_vain |= !settled;
         // Nobody waits twice for a word that does not come.
@@ -77,8 +85,12 @@ impl World<'_> {
 
     /// Whether all that can be seen from outside of what was declared to mean "ready" holds.
     pub(super) fn shows_ready(&self, members: &[Pid]) -> bool {
-        let declared = self.subject.pidfile.as_deref().filter(|_| self.awaits_pidfile);
-        declared.is_none_or(|path| files::number_in(path).is_some_and(|pid| observe::is_among(pid, members)))
+        self.shows_ready_of(self.subject.pidfile.as_deref().filter(|_| self.awaits_pidfile), members)
+    }
+
+    /// The same, with that PID file.
+    pub(super) fn shows_ready_of(&self, pidfile: Option<&std::path::Path>, members: &[Pid]) -> bool {
+        pidfile.is_none_or(|path| files::number_in(path).is_some_and(|pid| observe::is_among(pid, members)))
             && self.serves()
     }
 

@@ -14,6 +14,7 @@ mod notifying;
 mod planting;
 mod strangers;
 mod terminal;
+mod tracing;
 
 pub(crate) use dirt::Dirt;
 pub(crate) use launching::Start;
@@ -24,6 +25,7 @@ use crate::observe::{self, Pulse};
 use crate::sandbox::{self, Inside};
 use crate::subject::{Ready, Subject};
 use crate::sys;
+use crate::trace::Tracer;
 use holding::Hold;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -97,6 +99,8 @@ pub(crate) struct World<'a> {
     launcher: Option<(Pid, OwnedFd)>,
     /// Calls of the subject's that wait for init's word.
     hold: Option<Hold>,
+    /// Follows the start that is traced.
+    tracer: Option<Tracer>,
     /// Ports that init keeps from the subject.
     listeners: Vec<std::net::TcpListener>,
     /// Where a supervised subject says that it is ready.
@@ -127,6 +131,8 @@ pub(crate) struct World<'a> {
     pulse: Option<Pulse>,
     /// When its processes were last counted.
     counted: Instant,
+    /// Whether only what is new of a start is recorded, not what it inherited: it is one of hundreds.
+    pub is_brief: bool,
     /// Whether the subject once did not come to rest in time; it is not given as long again.
     pub restless: bool,
 }
@@ -153,6 +159,7 @@ impl<'a> World<'a> {
             logins: Vec::new(),
             launcher: None,
             hold: None,
+            tracer: None,
             listeners: Vec::new(),
             notify_socket: None,
             main: None,
@@ -169,6 +176,7 @@ impl<'a> World<'a> {
             launcher_hangs: false,
             pulse: None,
             counted: Instant::now(),
+            is_brief: false,
             restless: false,
         };
         if !world.is_isolated() {
@@ -239,6 +247,12 @@ impl<'a> World<'a> {
     /// Whether a system call of the subject's may be held: that takes CAP_SYS_ADMIN in its user namespace, and the kernel.
     pub(crate) fn may_hold(&self) -> bool {
         (self.is_isolated() || nix::unistd::geteuid().is_root()) && sys::may_hold()
+    }
+
+    /// Why a start cannot be traced, if it cannot.
+    pub(crate) fn why_untraced(&self) -> Option<Unseen> {
+        let may = sys::ptrace::CAN_STEER && (self.is_isolated() || nix::unistd::geteuid().is_root()) && sys::may_hold();
+        (!may).then(|| Unseen::Skip("tracing needs a 64-bit x86, and a sandbox or root".to_owned()))
     }
 
     /// Whether a file may be changed, or something be put in its place: on the machine itself only what was not there before

@@ -1,5 +1,7 @@
 //! The system calls that need `unsafe`, each behind a safe face. No policy here, and no `unsafe` elsewhere in the acting half.
 
+pub(crate) mod ptrace;
+
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::{CStr, CString};

@@ -1,0 +1,327 @@
+//! The calls that a trace looks at: which, what their arguments are, and the filter that stops at them and at no others.
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+use std::collections::BTreeMap;
+use syscalls::{Sysno, x86::Sysno as Sysno32};
+
+/// What an argument means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Is {
+    /// A descriptor that the call is about.
+    Fd,
+    /// Another number in decimal: a descriptor to be, an id, a length, an option. `-1` is written as that.
+    Number,
+    Octal,
+    Hex,
+    /// A path; relative to the working directory, or to the `Dir` before it.
+    Path,
+    Dir,
+    OpenFlags,
+    /// A mode that counts only where open(2) creates a file.
+    CreateMode,
+    Signal,
+    /// How a mask is changed.
+    How,
+    /// fcntl(2)'s command, and what that takes.
+    Fcntl,
+    Flock,
+    CloneFlags,
+    /// Bytes, as many as the next argument says.
+    Bytes,
+    /// A socket's address, as long as the next argument says.
+    Address,
+    Resource,
+    /// A struct rlimit.
+    Limits,
+    /// A struct timespec.
+    Time,
+    /// Group ids, as many as the argument before says.
+    Groups,
+    /// A struct sigaction, of which the handler is shown.
+    Action,
+    /// A signal set.
+    Set,
+    /// Not shown.
+    Hidden,
+}
+
+/// Which calls a trace looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// What a start is made of.
+    Start,
+    /// What may be done with a PID file.
+    Files,
+    /// Closing descriptors, or marking them.
+    Descriptors,
+    /// Leaving a session, and ending.
+    Leaving,
+}
+
+const START: u8 = 1;
+const FILES: u8 = 2;
+const DESCRIPTORS: u8 = 4;
+const LEAVING: u8 = 8;
+/// Both of a start and of its files.
+const BOTH: u8 = START | FILES;
+
+impl Calls {
+    fn bit(self) -> u8 {
+        match self {
+            Calls::Start => START,
+            Calls::Files => FILES,
+            Calls::Descriptors => DESCRIPTORS,
+            Calls::Leaving => LEAVING,
+        }
+    }
+}
+
+/// A call that a trace may look at.
+pub(super) struct Known {
+    pub(super) name: &'static str,
+    pub(super) arguments: &'static [Is],
+    looks: u8,
+    /// Whether what it returns is waited for: a second stop each time.
+    pub(super) returns: bool,
+    /// It counts only where this argument is not null.
+    unless_null: Option<u8>,
+}
+
+const fn call(name: &'static str, looks: u8, arguments: &'static [Is]) -> Known {
+    Known { name, arguments, looks, returns: true, unless_null: None }
+}
+
+impl Known {
+    /// It does not return, or says nothing by what it returns.
+    const fn silent(mut self) -> Known {
+        self.returns = false;
+        self
+    }
+
+    const fn unless_null(mut self, argument: u8) -> Known {
+        self.unless_null = Some(argument);
+        self
+    }
+}
+
+use Is::{
+    Action, Address, Bytes, CloneFlags, CreateMode, Dir, Fcntl, Fd, Flock, Groups, Hex, Hidden, How, Limits, Number, Octal,
+    OpenFlags, Path, Resource, Set, Signal, Time,
+};
+
+const KNOWN: &[Known] = &[
+    call("fork", START, &[]),
+    call("vfork", START, &[]),
+    call("clone", START, &[CloneFlags]),
+    call("clone3", START, &[]),
+    call("execve", START, &[Path]),
+    call("execveat", START, &[Dir, Path]),
+    call("exit_group", START | LEAVING, &[Number]).silent(),
+    call("setsid", START | LEAVING, &[]),
+    call("setpgid", START, &[Number, Number]),
+    call("chdir", START, &[Path]),
+    call("fchdir", START, &[Fd]),
+    call("chroot", START, &[Path]),
+    call("umask", START, &[Octal]),
+    call("open", BOTH, &[Path, OpenFlags, CreateMode]),
+    call("creat", BOTH, &[Path, Octal]),
+    call("openat", BOTH, &[Dir, Path, OpenFlags, CreateMode]),
+    call("openat2", BOTH, &[Dir, Path]),
+    call("close", START | DESCRIPTORS, &[Fd]),
+    call("close_range", START | DESCRIPTORS, &[Number, Number, Hex]),
+    call("dup", START, &[Fd]),
+    call("dup2", START, &[Fd, Number]),
+    call("dup3", START, &[Fd, Number, Hex]),
+    call("pipe", START, &[]),
+    call("pipe2", START, &[Hidden, OpenFlags]),
+    call("fcntl", BOTH | DESCRIPTORS, &[Fd, Fcntl]),
+    call("flock", BOTH, &[Fd, Flock]),
+    call("rename", BOTH, &[Path, Path]),
+    call("renameat", BOTH, &[Dir, Path, Dir, Path]),
+    call("renameat2", BOTH, &[Dir, Path, Dir, Path]),
+    call("link", BOTH, &[Path, Path]),
+    call("linkat", BOTH, &[Dir, Path, Dir, Path]),
+    call("symlink", BOTH, &[Hidden, Path]),
+    call("symlinkat", BOTH, &[Hidden, Dir, Path]),
+    call("unlink", BOTH, &[Path]),
+    call("unlinkat", BOTH, &[Dir, Path]),
+    call("mkdir", START, &[Path, Octal]),
+    call("mkdirat", START, &[Dir, Path, Octal]),
+    call("socket", START, &[Number, Hex, Number]),
+    call("bind", START, &[Fd, Address]),
+    call("listen", START, &[Fd, Number]),
+    call("write", BOTH, &[Fd, Bytes, Number]),
+    call("pwrite64", BOTH, &[Fd, Bytes, Number, Number]),
+    call("writev", BOTH, &[Fd]),
+    call("ftruncate", BOTH, &[Fd, Number]),
+    call("truncate", BOTH, &[Path, Number]),
+    call("chmod", START, &[Path, Octal]),
+    call("fchmod", START, &[Fd, Octal]),
+    call("fchmodat", START, &[Dir, Path, Octal]),
+    call("chown", START, &[Path, Number, Number]),
+    call("lchown", START, &[Path, Number, Number]),
+    call("fchown", START, &[Fd, Number, Number]),
+    call("fchownat", START, &[Dir, Path, Number, Number]),
+    call("rt_sigaction", START, &[Signal, Action]).silent().unless_null(1),
+    call("sigaction", START, &[Signal]).silent().unless_null(1),
+    call("signal", START, &[Signal, Hex]).silent(),
+    call("rt_sigprocmask", START, &[How, Set]).silent().unless_null(1),
+    call("sigprocmask", START, &[How]).silent().unless_null(1),
+    call("prctl", START, &[Number, Hex]),
+    call("setuid", START, &[Number]),
+    call("setgid", START, &[Number]),
+    call("setreuid", START, &[Number, Number]),
+    call("setregid", START, &[Number, Number]),
+    call("setresuid", START, &[Number, Number, Number]),
+    call("setresgid", START, &[Number, Number, Number]),
+    call("setgroups", START, &[Number, Groups]),
+    call("setrlimit", START, &[Resource, Limits]),
+    call("prlimit", START, &[Number, Resource, Limits]).unless_null(2),
+    call("nanosleep", START, &[Time]),
+    call("clock_nanosleep", START, &[Number, Hex, Time]),
+    call("kill", BOTH, &[Number, Signal]),
+    call("read", FILES, &[Fd]),
+    call("pread64", FILES, &[Fd]),
+    call("readv", FILES, &[Fd]),
+    call("access", FILES, &[Path]),
+    call("faccessat", FILES, &[Dir, Path]),
+    call("faccessat2", FILES, &[Dir, Path]),
+    call("stat", FILES, &[Path]),
+    call("lstat", FILES, &[Path]),
+    call("newfstatat", FILES, &[Dir, Path]),
+    call("fstatat", FILES, &[Dir, Path]),
+    call("fstat", FILES, &[Fd]),
+    call("statx", FILES, &[Dir, Path]),
+    call("readlink", FILES, &[Path]),
+    call("readlinkat", FILES, &[Dir, Path]),
+];
+
+/// Commands of fcntl(2) that are looked at; the rest would only be noise.
+const DUPLICATES: [libc::c_int; 2] = [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC];
+const LOCKS: [libc::c_int; 4] = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
+const MARKS: [libc::c_int; 2] = [libc::F_GETFD, libc::F_SETFD];
+
+/// Calls by the 32-bit interface, and those of the x32 one, all stop: they are told apart by whoever looks.
+const TOLD_APART: u32 = libc::SECCOMP_RET_TRACE;
+/// The bit of a call's number that marks the x32 interface.
+const X32: u32 = 0x4000_0000;
+
+/// AUDIT_ARCH_* of this program's own architecture and of its 32-bit companion (linux/audit.h).
+const NATIVE: u32 = if cfg!(target_arch = "aarch64") { 0xc000_00b7 } else { 0xc000_003e };
+const COMPANION: u32 = 0x4000_0003;
+
+/// The name of a call without what only tells the widths of its arguments apart.
+fn plain(name: &'static str) -> &'static str {
+    // Of these the number is a part of the name that tells something.
+    if ["pread64", "pwrite64", "clone3"].contains(&name) {
+        return name;
+    }
+    let stripped = name.strip_suffix("64").or_else(|| name.strip_suffix("_time64")).or_else(|| name.strip_suffix("32"));
+    stripped.unwrap_or(name)
+}
+
+/// The call of that number, if the trace looks at such calls; and whether it came by the 32-bit interface.
+pub(super) fn known(architecture: u32, number: i64) -> Option<(&'static Known, bool)> {
+    let number = usize::try_from(number).ok()?;
+    let (name, compat) = match architecture {
+        NATIVE => (Sysno::new(number)?.name(), false),
+        COMPANION if cfg!(target_arch = "x86_64") => (Sysno32::new(number)?.name(), true),
+        _ => return None,
+    };
+    let name = plain(name);
+    KNOWN.iter().find(|known| known.name == name).map(|known| (known, compat))
+}
+
+impl Calls {
+    /// Whether it looks at a call that stopped, whose filter may have let others through.
+    pub(super) fn include(self, known: &Known, arguments: &[u64; 6]) -> bool {
+        let commands = self.commands();
+        known.looks & self.bit() != 0
+            && known.unless_null.is_none_or(|argument| arguments[usize::from(argument)] != 0)
+            && (known.name != "fcntl" || commands.contains(&(arguments[1] as libc::c_int)))
+    }
+
+    fn commands(self) -> Vec<libc::c_int> {
+        match self {
+            Calls::Start => [DUPLICATES.as_slice(), &LOCKS].concat(),
+            Calls::Files => LOCKS.to_vec(),
+            Calls::Descriptors => MARKS.to_vec(),
+            Calls::Leaving => Vec::new(),
+        }
+    }
+
+    /// The program that stops at these calls, and at all that come by another interface than this program's own.
+    ///
+    /// # Errors
+    /// Where this architecture is none that filters can be made for.
+    pub(crate) fn filter(self) -> Result<Vec<libc::sock_filter>, String> {
+        let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
+        let condition = |argument: u8, width: SeccompCmpArgLen, operator: SeccompCmpOp, value: u64| {
+            SeccompCondition::new(argument, width, operator, value)
+                .and_then(|condition| SeccompRule::new(vec![condition]))
+                .map_err(|error| error.to_string())
+        };
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+        for number in Sysno::iter() {
+            let name = plain(number.name());
+            let Some(known) = KNOWN.iter().find(|known| known.name == name && known.looks & self.bit() != 0) else {
+                continue;
+            };
+            let mut chain = Vec::new();
+            if let Some(argument) = known.unless_null {
+                chain.push(condition(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?);
+            }
+            if name == "fcntl" {
+                for command in self.commands() {
+                    chain.push(condition(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command as u64)?);
+                }
+            }
+            rules.insert(i64::from(number.id()), chain);
+        }
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), architecture);
+        let program: BpfProgram =
+            filter.and_then(TryInto::try_into).map_err(|error: seccompiler::BackendError| error.to_string())?;
+        let program = program.into_iter().map(|step| libc::sock_filter { code: step.code, jt: step.jt, jf: step.jf, k: step.k });
+        Ok(apart().into_iter().chain(program).collect())
+    }
+}
+
+/// The crate's own program ends whoever makes a call of another architecture; here such calls stop before it sees them.
+fn apart() -> Vec<libc::sock_filter> {
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let set = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
+    // struct seccomp_data: the call's number at 0, the architecture at 4.
+    vec![
+        step(load, 4, 0, 0),
+        step(equal, NATIVE, 0, 2),
+        step(load, 0, 0, 0),
+        step(set, X32, 0, 1),
+        step(answer, TOLD_APART, 0, 0),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_system_call_of_some_table() {
+        let native: Vec<&str> = Sysno::iter().map(|number| plain(number.name())).collect();
+        let companion: Vec<&str> = Sysno32::iter().map(|number| plain(number.name())).collect();
+        for known in KNOWN {
+            assert!(native.contains(&known.name) || companion.contains(&known.name), "{}", known.name);
+        }
+    }
+
+    #[test]
+    fn each_set_of_calls_has_a_filter() {
+        for calls in [Calls::Start, Calls::Files, Calls::Descriptors, Calls::Leaving] {
+            assert!(calls.filter().is_ok_and(|filter| filter.len() > 5));
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! Follows a start call by call, and steers it: holds a process at a call, or has that call fail.
+//!
+//! A second way of observing beside the look: init traces the launcher and all that comes of it (ptrace(2)). A filter that
+//! the launcher installs before it executes the subject's program stops each of them at the calls that matter and nowhere
+//! else (seccomp(2), SECCOMP_RET_TRACE). Init is the tracer and the reaper at once, and has one thread: it takes stops in
+//! where it takes in ended children, and never waits for a tracee that waits for it.
+
+mod calls;
+mod decode;
+
+pub(crate) use calls::Calls;
+
+use crate::observation::{Call, Event, Exit, Pid, Text, Trace, Traced, What};
+use crate::observe;
+use crate::sys::ptrace::{self, Resume, Stopped};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+/// The most events that are kept.
+const MOST_EVENTS: usize = 20_000;
+
+/// One call of a start, found again in another start of the same daemon: which process, and which of its calls of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// The process (`Traced::lineage`).
+    pub(crate) lineage: Vec<u32>,
+    /// The call's name.
+    pub(crate) call: String,
+    /// Which of that name (`Call::nth`).
+    pub(crate) nth: u32,
+}
+
+impl Point {
+    pub(crate) fn of(trace: &Trace, event: &Event, call: &Call) -> Self {
+        let lineage = trace.processes.get(event.process).map(|process| process.lineage.clone()).unwrap_or_default();
+        Point { lineage, call: call.name.clone(), nth: call.nth }
+    }
+}
+
+/// What is done at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// The thread is held before the call.
+    HoldBefore,
+    /// The thread is held when it is back from the call.
+    HoldAfter,
+    /// The call is not made, and fails with this errno.
+    Fail(i32),
+    /// The call is made, and seems to have failed with this errno all the same: close(2) does so.
+    Pretend(i32),
+    /// The call, a write(2), is given one byte only.
+    Shorten,
+}
+
+/// How a start is steered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// It is only watched.
+    Watch,
+    /// Something is done at one call.
+    At(Point, Deed),
+    /// The process of that lineage is held at its birth.
+    Birth(Vec<u32>),
+}
+
+/// A start to be traced: what is looked at, and what is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Steering {
+    pub(crate) calls: Calls,
+    pub(crate) plan: Plan,
+}
+
+struct Thread {
+    process: usize,
+    /// The event of the call that it is in, where its result is awaited.
+    call: Option<usize>,
+    /// What to do when it is back from that.
+    afterwards: Option<Deed>,
+    /// It has been born and not yet been let go.
+    is_new: bool,
+}
+
+/// What is only needed while a process runs.
+#[derive(Default)]
+struct Notes {
+    counts: BTreeMap<&'static str, u32>,
+    children: u32,
+    /// Where the dynamic loader is in its memory.
+    loader: Range<u64>,
+    has_ended: bool,
+}
+
+/// Traces one start.
+pub(crate) struct Tracer {
+    steering: Steering,
+    began: Instant,
+    /// Whether the launcher has executed the subject's program; what it did before is the harness's own.
+    runs: bool,
+    trace: Trace,
+    notes: Vec<Notes>,
+    threads: BTreeMap<Pid, Thread>,
+    /// Threads that stopped before their birth was told of.
+    unborn: BTreeMap<Pid, libc::c_int>,
+    /// Stopped as job control wants it.
+    listening: Vec<Pid>,
+    held: Vec<Pid>,
+    has_reached: bool,
+    /// Whether something has happened since it was last asked by which the subject may have become ready.
+    is_news: bool,
+}
+
+impl Tracer {
+    /// Begins to trace the launcher, which has not yet executed anything.
+    ///
+    /// # Errors
+    /// Where the kernel does not let it be traced.
+    pub(crate) fn seize(launcher: Pid, steering: Steering) -> nix::Result<Self> {
+        ptrace::seize(launcher)?;
+        let thread = Thread { process: 0, call: None, afterwards: None, is_new: false };
+        let first = Traced { pid: launcher, parent: None, lineage: Vec::new() };
+        Ok(Tracer {
+            steering,
+            began: Instant::now(),
+            runs: false,
+            trace: Trace { processes: vec![first], ..Trace::default() },
+            notes: vec![Notes::default()],
+            threads: BTreeMap::from([(launcher, thread)]),
+            unborn: BTreeMap::new(),
+            listening: Vec::new(),
+            held: Vec::new(),
+            has_reached: false,
+            is_news: false,
+        })
+    }
+
+    /// What has been seen up to now.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Ends the recording; what is seen later is let go at once.
+    pub(crate) fn finish(&mut self, main: Option<Pid>, at_rest: bool) -> Trace {
+        let now = self.now();
+        self.trace.rest = at_rest.then_some(now);
+        self.trace.main = main.and_then(|main| self.trace.processes.iter().rposition(|process| process.pid == main));
+        self.runs = false;
+        self.trace.clone()
+    }
+
+    /// Whether the plan's point has been come to.
+    pub(crate) fn has_reached(&self) -> bool {
+        self.has_reached
+    }
+
+    /// Threads that are stopped and stay so until init says otherwise.
+    pub(crate) fn quiet(&self) -> impl Iterator<Item = Pid> {
+        self.held.iter().chain(&self.listening).copied()
+    }
+
+    /// The process whose thread is held.
+    pub(crate) fn held_process(&self) -> Option<Pid> {
+        let thread = self.threads.get(self.held.first()?)?;
+        self.trace.processes.get(thread.process).map(|process| process.pid)
+    }
+
+    /// Traced processes that have not ended.
+    pub(crate) fn live_pids(&self) -> Vec<Pid> {
+        let live = self.trace.processes.iter().zip(&self.notes).filter(|(_, notes)| !notes.has_ended);
+        live.map(|(process, _)| process.pid).collect()
+    }
+
+    /// Whether the subject may have become ready since this was last asked.
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_news)
+    }
+
+    /// Notes that all that means "ready" is there.
+    pub(crate) fn note_ready(&mut self) {
+        let now = self.now();
+        self.trace.ready.get_or_insert(now);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.trace.ready.is_some()
+    }
+
+    /// Lets whoever is held go on.
+    pub(crate) fn let_go(&mut self) {
+        for tid in std::mem::take(&mut self.held) {
+            if let Some(thread) = self.threads.get(&tid) {
+                // A call whose result is awaited was held before it was made.
+                let how = if thread.call.is_some() { Resume::ToEndOfCall } else { Resume::On };
+                ptrace::resume(tid, how, 0);
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
+    fn push(&mut self, process: usize, thread: Pid, what: What) -> Option<usize> {
+        if !self.runs {
+            return None;
+        }
+        if self.trace.events.len() >= MOST_EVENTS {
+            self.trace.left_out += 1;
+            return None;
+        }
+        self.trace.events.push(Event { at: self.now(), process, thread, what });
+        Some(self.trace.events.len() - 1)
+    }
+
+    fn call_mut(&mut self, event: usize) -> Option<&mut Call> {
+        match &mut self.trace.events.get_mut(event)?.what {
+            What::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+
+    /// Takes in that a child or tracee has ended.
+    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit) {
+        self.unborn.remove(&pid);
+        self.held.retain(|tid| *tid != pid);
+        self.listening.retain(|tid| *tid != pid);
+        self.threads.remove(&pid);
+        // A process id that is used again belongs to the younger one.
+        let Some(process) = self.trace.processes.iter().rposition(|process| process.pid == pid) else { return };
+        if !std::mem::replace(&mut self.notes[process].has_ended, true) {
+            self.push(process, pid, What::Ended(exit));
+        }
+    }
+
+    /// Takes in a stop, and lets the thread go on unless the plan holds it.
+    pub(crate) fn stopped(&mut self, tid: Pid, status: libc::c_int) {
+        if !self.threads.contains_key(&tid) {
+            // Its birth will be told of by its parent's stop.
+            self.unborn.insert(tid, status);
+            return;
+        }
+        let signal = libc::WSTOPSIG(status);
+        self.listening.retain(|listening| *listening != tid);
+        match status >> 16 {
+            libc::PTRACE_EVENT_SECCOMP => self.about_to_call(tid),
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => self.bore(tid),
+            libc::PTRACE_EVENT_EXEC => self.executed(tid),
+            libc::PTRACE_EVENT_STOP => self.came_to_a_stop(tid, signal),
+            0 if signal == libc::SIGTRAP | 0x80 => self.back_from_call(tid),
+            0 => {
+                if let Some(thread) = self.threads.get(&tid) {
+                    self.push(thread.process, tid, What::Signal(signal));
+                }
+                ptrace::resume(tid, Resume::On, signal);
+            }
+            _ => ptrace::resume(tid, Resume::On, 0),
+        }
+    }
+
+    fn came_to_a_stop(&mut self, tid: Pid, signal: i32) {
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        if std::mem::take(&mut thread.is_new) {
+            let process = thread.process;
+            let lineage = &self.trace.processes[process].lineage;
+            let is_first = self.trace.processes[process].pid == tid;
+            if is_first && !self.has_reached && matches!(&self.steering.plan, Plan::Birth(born) if born == lineage) {
+                self.has_reached = true;
+                self.held.push(tid);
+                return;
+            }
+            return ptrace::resume(tid, Resume::On, 0);
+        }
+        if matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) {
+            self.listening.push(tid);
+            return ptrace::resume(tid, Resume::Listen, 0);
+        }
+        ptrace::resume(tid, Resume::On, 0);
+    }
+
+    fn bore(&mut self, tid: Pid) {
+        let (Ok(child), Some(thread)) = (ptrace::event_message(tid), self.threads.get_mut(&tid)) else {
+            return ptrace::resume(tid, Resume::On, 0);
+        };
+        let (process, call) = (thread.process, thread.call.take());
+        if let Some(call) = call.and_then(|event| self.call_mut(event)) {
+            call.result = Some(i64::from(child));
+        }
+        let is_thread = observe::process_of(child).is_some_and(|leader| leader == self.trace.processes[process].pid);
+        let place = if is_thread {
+            self.push(process, tid, What::Thread(child));
+            process
+        } else {
+            let notes = &mut self.notes[process];
+            notes.children += 1;
+            let (nth, loader) = (notes.children, notes.loader.clone());
+            let mut lineage = self.trace.processes[process].lineage.clone();
+            lineage.push(nth);
+            self.trace.processes.push(Traced { pid: child, parent: Some(process), lineage });
+            self.notes.push(Notes { loader, ..Notes::default() });
+            let place = self.notes.len() - 1;
+            self.push(process, tid, What::Child(place));
+            place
+        };
+        self.threads.insert(child, Thread { process: place, call: None, afterwards: None, is_new: true });
+        self.go_on_after(tid, call);
+        if let Some(status) = self.unborn.remove(&child) {
+            self.stopped(child, status);
+        }
+    }
+
+    /// Lets a thread go on whose call is as good as over.
+    fn go_on_after(&mut self, tid: Pid, call: Option<usize>) {
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        if thread.afterwards.is_some() {
+            // It is to be held, or given another result, only when it is back.
+            thread.call = call;
+            return ptrace::resume(tid, Resume::ToEndOfCall, 0);
+        }
+        ptrace::resume(tid, Resume::On, 0);
+    }
+
+    fn executed(&mut self, tid: Pid) {
+        let Some(process) = self.threads.get(&tid).map(|thread| thread.process) else {
+            return ptrace::resume(tid, Resume::On, 0);
+        };
+        // Its other threads are gone without a word, the one that executed included: it has the leader's id now.
+        self.threads.retain(|other, thread| *other == tid || thread.process != process);
+        self.notes[process].loader = loader(tid);
+        let call = self.threads.get_mut(&tid).and_then(|thread| thread.call.take());
+        if let Some(call) = call.and_then(|event| self.call_mut(event)) {
+            call.result = Some(0);
+        }
+        if !self.runs && process == 0 && self.trace.events.is_empty() {
+            self.runs = true;
+            self.began = Instant::now();
+        }
+        let program = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+        self.push(process, tid, What::Program(Text::new(program.as_os_str().as_bytes())));
+        self.go_on_after(tid, call);
+    }
+
+    fn about_to_call(&mut self, tid: Pid) {
+        let (Ok(info), Some(thread)) = (ptrace::system_call(tid), self.threads.get(&tid)) else {
+            return ptrace::resume(tid, Resume::On, 0);
+        };
+        let process = thread.process;
+        let Stopped::Entry { number, arguments } = info.stopped else { return ptrace::resume(tid, Resume::On, 0) };
+        let known = calls::known(info.architecture, number);
+        let known = known.filter(|(known, _)| self.runs && self.steering.calls.include(known, &arguments));
+        let Some((known, compat)) = known else { return ptrace::resume(tid, Resume::On, 0) };
+        let notes = &mut self.notes[process];
+        let is_loader = notes.loader.contains(&info.instruction);
+        let count = notes.counts.entry(known.name).or_default();
+        *count += u32::from(!is_loader);
+        let nth = *count;
+        let meaning = decode::read(tid, known, &arguments, compat);
+        let call = Call {
+            name: known.name.to_owned(),
+            arguments: Text::new(meaning.arguments.as_bytes()),
+            path: meaning.path,
+            to: meaning.to,
+            fd: meaning.fd,
+            result: None,
+            nth,
+            times: 1,
+            loader: is_loader,
+            compat,
+        };
+        let event = self.push(process, tid, What::Call(call));
+        let deed = match &self.steering.plan {
+            Plan::At(point, deed)
+                if !self.has_reached
+                    && !is_loader
+                    && point.nth == nth
+                    && point.call == known.name
+                    && point.lineage == self.trace.processes[process].lineage =>
+            {
+                Some(*deed)
+            }
+            _ => None,
+        };
+        self.go_into(tid, event, known.returns, deed);
+    }
+
+    /// Has a thread go into the call of `event`, or not, as the `deed` wants it.
+    fn go_into(&mut self, tid: Pid, event: Option<usize>, returns: bool, deed: Option<Deed>) {
+        self.has_reached |= deed.is_some();
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let how = if returns { Resume::ToEndOfCall } else { Resume::On };
+        thread.call = event.filter(|_| returns);
+        match deed {
+            None => ptrace::resume(tid, how, 0),
+            Some(Deed::HoldBefore) => self.held.push(tid),
+            Some(Deed::HoldAfter) if !returns => {
+                // What ends the process does not come back; the moment before is as good.
+                self.held.push(tid);
+            }
+            Some(deed @ (Deed::HoldAfter | Deed::Pretend(_))) => {
+                thread.afterwards = Some(deed);
+                ptrace::resume(tid, Resume::ToEndOfCall, 0);
+            }
+            Some(Deed::Fail(errno)) => {
+                thread.call = None;
+                if ptrace::replace_call(tid, -i64::from(errno)).is_ok()
+                    && let Some(call) = event.and_then(|event| self.call_mut(event))
+                {
+                    call.result = Some(-i64::from(errno));
+                }
+                ptrace::resume(tid, Resume::On, 0);
+            }
+            Some(Deed::Shorten) => {
+                let _ = ptrace::replace_third_argument(tid, 1);
+                ptrace::resume(tid, how, 0);
+            }
+        }
+    }
+
+    fn back_from_call(&mut self, tid: Pid) {
+        let info = ptrace::system_call(tid);
+        let Some(thread) = self.threads.get_mut(&tid) else { return ptrace::resume(tid, Resume::On, 0) };
+        let (event, afterwards) = (thread.call.take(), thread.afterwards.take());
+        let mut result = match info {
+            Ok(info) => match info.stopped {
+                Stopped::Exit(result) => Some(result),
+                Stopped::Entry { .. } => None,
+            },
+            Err(_) => None,
+        };
+        if let Some(Deed::Pretend(errno)) = afterwards {
+            let _ = ptrace::replace_result(tid, -i64::from(errno));
+            result = Some(-i64::from(errno));
+        }
+        if let Some(event) = event {
+            if let Some(call) = self.call_mut(event) {
+                call.result = result;
+            }
+            self.put_together(event);
+        }
+        self.is_news = true;
+        if afterwards == Some(Deed::HoldAfter) {
+            return self.held.push(tid);
+        }
+        ptrace::resume(tid, Resume::On, 0);
+    }
+
+    /// Puts a call that closed nothing to the one before it, if that did so too: a loop over all numbers.
+    fn put_together(&mut self, last: usize) {
+        let is_last = last + 1 == self.trace.events.len();
+        let [.., before, event] = self.trace.events.as_mut_slice() else { return };
+        let same = before.process == event.process && before.thread == event.thread;
+        let (What::Call(before), What::Call(call)) = (&mut before.what, &event.what) else { return };
+        let idle = |call: &Call| match call.name.as_str() {
+            "close" => call.result == Some(-i64::from(libc::EBADF)),
+            "fcntl" => self.steering.calls == Calls::Descriptors,
+            _ => false,
+        };
+        if is_last && same && before.name == call.name && idle(before) && idle(call) {
+            before.times += 1;
+            let first = before.arguments.as_str().split(" to ").next().unwrap_or_default();
+            before.arguments = Text::new(format!("{first} to {}", call.arguments).as_bytes());
+            self.trace.events.pop();
+        }
+    }
+}
+
+/// Where the dynamic loader is in the memory of a process that has just executed a program; empty where there is none.
+fn loader(tid: Pid) -> Range<u64> {
+    use procfs_core::{FromBufRead, process::MMapPath, process::MemoryMaps};
+    let base = std::fs::read(format!("/proc/{tid}/auxv")).ok().and_then(|bytes| {
+        let words: Vec<u64> = bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?))).collect();
+        words.chunks_exact(2).find(|pair| pair[0] == libc::AT_BASE).map(|pair| pair[1])
+    });
+    let Some(base) = base.filter(|base| *base != 0) else { return 0..0 };
+    let Some(maps) = std::fs::read(format!("/proc/{tid}/maps")).ok().and_then(|bytes| MemoryMaps::from_buf_read(bytes.as_slice()).ok())
+    else {
+        return 0..0;
+    };
+    let is_file = |path: &MMapPath| matches!(path, MMapPath::Path(_));
+    let Some(file) = maps.iter().find(|map| map.address.0 == base && is_file(&map.pathname)).map(|map| &map.pathname) else {
+        return 0..0;
+    };
+    let of_it = maps.iter().filter(|map| map.pathname == *file);
+    base..of_it.map(|map| map.address.1).max().unwrap_or(base)
+}
