@@ -76,6 +76,9 @@ pub struct Check {
     /// Scenarios at a time [default: the processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Also the traced checks that repeat the start once for each of its calls
+    #[arg(long)]
+    pub exhaustive: bool,
     /// Save what was seen
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,

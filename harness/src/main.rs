@@ -229,6 +229,7 @@ fn options(cli: &Check, entry: Option<&Entry>) -> Result<Options, Trouble> {
         skip: ids(&cli.skip, |entry| &entry.skip)?,
         level: cli.level.or(entry.and_then(|e| e.level)).unwrap_or(default.level),
         isolation: cli.isolation.map(Into::into).or(entry.and_then(|e| e.isolation)).unwrap_or(default.isolation),
+        exhaustive: cli.exhaustive || entry.is_some_and(|e| e.exhaustive.unwrap_or_default()),
         jobs: cli.jobs.map(usize::from).or(entry.and_then(|e| e.jobs)).unwrap_or(default.jobs),
     })
 }
@@ -340,6 +341,7 @@ fn show(bar: &ProgressBar, event: Event<'_>) {
             bar.set_position(0);
             bar.set_length(count as u64);
         }
+        Event::More(count) => bar.inc_length(count as u64),
         Event::Begins(name) => bar.set_message(name.to_owned()),
         Event::Done(_) => bar.inc(1),
         Event::Warning(line) => bar.suspend(|| anstream::eprintln!("daemonspec: {line}")),

@@ -1,7 +1,7 @@
 //! Open files: the three standard streams above all.
 
 use super::common::{named, worst};
-use super::{ANY_STYLE, ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass, skip};
+use super::{ANY_STYLE, ARTICLE_PEP, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass, skip, steered};
 use crate::observation::{Descriptor, FileKind, Launch, Look, Process, Style, Text, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -40,6 +40,11 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 1: close all open file descriptors except 0, 1 and 2", "PEP 3143", "CWE-403"],
         remedy: "call close_range(3, ~0U, 0) first of all; where that is missing, close what /proc/self/fd lists",
         judge: inherited_descriptors_closed),
+    check!("close-cost-bounded", Should, Descriptors, SYSV, "traced" + "terminal",
+        title: "closes what it inherited at a cost that does not grow with the limit of open files",
+        sources: &["daemon(7) SysV step 1: close all open file descriptors", "close_range(2); getrlimit(2): RLIMIT_NOFILE"],
+        remedy: "call close_range(3, ~0U, 0), or close what /proc/self/fd lists, instead of each number up to the limit",
+        judge: steered::close_cost_bounded),
     check!("descriptors-kept-from-children", Should, Descriptors, SYSV, "terminal",
         title: "does not hand its own descriptors to the programs it executes",
         sources: &["open(2): O_CLOEXEC", "CWE-403"],

@@ -1,6 +1,7 @@
 //! One instance at a time.
 
 use super::common::{content_of, named, worst};
+use super::steered;
 use super::{ARTICLE, Case, Check, Judgement, SYSV, broken, check, fail, pass, skip};
 use crate::observation::{Exit, Launch, Look, Observation, Process, Unseen, signal_name};
 
@@ -15,6 +16,11 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 14: notify the original process", "LSB 5.0 Core, init script actions"],
         remedy: "carry \"already running\" through the readiness pipe to the launcher: print it, exit 1",
         judge: reported),
+    check!("simultaneous-starts", Must, Instance, SYSV, "interleaved" + "traced" + "terminal",
+        title: "of two starts at once leaves one, which the PID file names",
+        sources: &["daemon(7) SysV step 12: the PID file must be handled in a race-free way"],
+        remedy: "open the PID file without O_TRUNC, lock it, compare its inode with the path's, and only then write to it",
+        judge: steered::simultaneous_starts),
     check!("stale-pidfile", Must, Instance, SYSV, "seeded",
         title: "starts over a PID file that names a dead process",
         sources: &["daemon(7) SysV step 12: the lock decides, not the file's existence"],

@@ -1,6 +1,7 @@
 //! Coming up, staying up, ending.
 
 use super::common::{named, worst};
+use super::steered;
 use super::{
     ANY_STYLE, ARTICLE_ANY_STYLE, ARTICLE_PEP, Case, Check, Judgement, PEP_ANY_STYLE, SYSV, broken, check, fail, pass,
 };
@@ -22,6 +23,11 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 8: call exit() in the first child, so that the daemon is re-parented to init", "PEP 3143"],
         remedy: "exit in the launcher and in every process between it and the daemon",
         judge: left_its_launcher),
+    check!("ready-before-exit", Must, Lifecycle, SYSV, "held" + "traced" + "terminal",
+        title: "ends its launcher only when the daemon is initialised",
+        sources: &["daemon(7) SysV step 14: notify the original process that initialisation is complete", "daemon(7) SysV step 15: exit in the original process, after that"],
+        remedy: "let the launcher read the outcome from a pipe before it exits; the daemon writes to it when all is ready",
+        judge: steered::ready_before_exit),
     check!("launcher-status", Must, Lifecycle, SYSV, "obstructed" + "terminal",
         title: "starts with status 0, and fails to start with another",
         sources: &["daemon(7) SysV step 15: the original process ends when initialisation is complete", "LSB 5.0 Core, init script actions"],
@@ -52,6 +58,11 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) New-Style item 2: shut down the daemon"],
         remedy: "end and wait for every child before exiting, or ask for PR_SET_PDEATHSIG in them",
         judge: stop_leaves_no_orphans),
+    check!("early-sigterm", Should, Lifecycle, ANY_STYLE, "terminated" + "traced" + "terminal",
+        title: "ends on a SIGTERM that comes before it is ready for it, and can be started again",
+        sources: &["daemon(7) New-Style item 2: shut down on SIGTERM", "sigaction(2), sigprocmask(2)"],
+        remedy: "leave SIGTERM its default action, or block it, until the handler is set; never ignore it; let a lock say that an instance runs",
+        judge: steered::early_sigterm),
     check!("restart-after-kill", Must, Lifecycle, SYSV, "crash",
         title: "starts again after SIGKILL, over whatever that left",
         sources: &["daemon(7) SysV step 12: the PID file must not keep it from starting twice, and no more than that"],

@@ -17,6 +17,7 @@ mod resources;
 mod robustness;
 mod session;
 mod signals;
+mod steered;
 
 #[cfg(test)]
 pub(crate) use lifecycle::OBSTACLES;
@@ -365,6 +366,21 @@ impl Check {
         }
     }
 
+    /// How much was tried, where it is judged on many starts that were steered.
+    pub fn note(&self, record: &Record) -> Option<String> {
+        let seen = record.scenarios.get(self.scenario)?.as_ref().ok()?;
+        let count = seen.series("series").ok()?;
+        let reached = seen.trials().filter(|(_, trial)| trial.reached).count();
+        let mut words = format!("{reached} of {} trials at {} calls", count.possible, count.places);
+        if count.tried < count.possible {
+            words.push_str(&format!("; {} were tried, evenly spread", count.tried));
+        }
+        if reached < count.tried {
+            words.push_str(&format!("; {} did not come to their call", count.tried - reached));
+        }
+        Some(format!("{words}; the dynamic loader's own calls ({}) and what the C library does before main left out", count.loader))
+    }
+
     /// The scenario it is judged on, where daemons of that style are: `terminal` stands for the clean start.
     pub fn scenario(&self, style: Style) -> &'static str {
         of_style(self.scenario, style)
@@ -408,7 +424,9 @@ mod tests {
     fn every_scenario_named_exists() {
         for check in catalogue() {
             for name in check.scenarios(Style::SysV).chain(check.scenarios(Style::NewStyle)) {
-                assert!(crate::scenario::SCENARIOS.iter().any(|s| s.name == name), "{}: {name}", check.id);
+                let scenarios = crate::scenario::SCENARIOS.iter().map(|s| s.name);
+                let mut all = scenarios.chain(crate::scenario::SERIES.iter().map(|s| s.name));
+                assert!(all.any(|known| known == name), "{}: {name}", check.id);
             }
         }
     }

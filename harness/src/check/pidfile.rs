@@ -2,10 +2,10 @@
 
 use super::common::{content_of, worst};
 use super::{ARTICLE, Case, Check, Judgement, PEP, SYSV, broken, check, fail, pass, skip};
-use crate::observation::{Exit, FileFound, FileKind, FileSeen, Isolation, Pid, Stop, Unseen};
+use crate::observation::{Exit, FileFound, FileKind, FileSeen, Isolation, Launch, Pid, Stop, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
-    check!("pidfile-present-at-exit", Must, Pidfile, ARTICLE, "terminal",
+    check!("pidfile-present-at-exit", Must, Pidfile, ARTICLE, "held" + "traced" + "terminal",
         title: "has written its PID file, whole, at the instant the launcher ends",
         sources: &["daemon(7) SysV step 12: write the daemon PID to a PID file", "daemon(7) SysV step 15: exit after that"],
         remedy: "write the PID file before telling the launcher, through a pipe, that it may end",
@@ -50,7 +50,7 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 12: the PID file must be handled in a race-free way"],
         remedy: "register the removal only after the lock on the PID file is held",
         judge: removed_by_owner_only),
-    check!("systemd-trusts-pidfile", Should, Pidfile, SYSV, "terminal",
+    check!("systemd-trusts-pidfile", Should, Pidfile, SYSV, "held" + "traced" + "terminal",
         title: "writes a PID file that systemd takes, at the instant the launcher ends",
         sources: &["systemd.service(5): PIDFile=", "daemon(7) SysV step 15: exit after that"],
         remedy: "have the launcher wait until the number of the process that stays stands on the file's first line",
@@ -87,28 +87,24 @@ pub(super) fn clean_stop<'a>(case: &Case<'a>) -> Result<&'a Stop, Unseen> {
 
 fn present_at_exit(case: &Case<'_>) -> Judgement {
     let at_rest = pidfile(case)?;
-    let launch = case.clean_launch()?;
-    if launch.ended.is_none() {
-        return broken("the launcher did not end");
-    }
     case.daemon()?;
+    // A number that is still another (the launcher's, before a fork) helps nobody; whether the last one is right is
+    // pidfile-names-main-process's matter. Where it is never written, at rest there is none either.
+    let is_whole = |launch: &Launch, at_rest: &FileSeen| {
+        let number = launch.pidfile_at_exit.as_ref().and_then(FileSeen::number);
+        number.is_some() && number == at_rest.number()
+    };
+    let (launch, look, when) = case.worst_start(|clean| !is_whole(clean, at_rest))?;
+    let at_rest = look.and_then(|look| look.pidfile.as_ref()).unwrap_or(at_rest);
     let Some(at_exit) = &launch.pidfile_at_exit else {
         return broken("the PID file was not looked at when the launcher ended");
     };
-    // A number that is still another (the launcher's, before a fork) helps nobody; whether the last one is right is
-    // pidfile-names-main-process's matter. Where it is never written, at rest there is none either.
-    if at_exit.number().is_some() && at_exit.number() == at_rest.number() {
+    if is_whole(launch, at_rest) {
         return pass();
     }
-    let evidence = vec![
-        format!("when the launcher ended: {}: {}", at_exit.path, content_of(at_exit)),
-        format!("at rest: {}", content_of(at_rest)),
-    ];
-    fail(
-        "the PID file is there, and says what it says at rest",
-        format!("{} when the launcher ends", content_of(at_exit)),
-        evidence,
-    )
+    let evidence =
+        vec![format!("{when}: {}: {}", at_exit.path, content_of(at_exit)), format!("at rest: {}", content_of(at_rest))];
+    fail("the PID file is there, and says what it says at rest", format!("{} {when}", content_of(at_exit)), evidence)
 }
 
 fn names_main_process(case: &Case<'_>) -> Judgement {
@@ -290,18 +286,17 @@ fn systemd_reads(file: &FileSeen) -> Option<Pid> {
 fn systemd_trusts(case: &Case<'_>) -> Judgement {
     case.daemon()?;
     pidfile(case)?;
-    let launch = case.clean_launch()?;
-    if launch.ended.is_none() {
-        return broken("the launcher did not end");
-    }
+    let main = |launch: &Launch| launch.pidfile_at_exit.as_ref().and_then(systemd_reads);
+    let is_taken = |launch: &Launch| main(launch).is_some_and(|pid| launch.alive_at_exit.contains(&pid));
+    let (launch, _, when) = case.worst_start(|clean| !is_taken(clean))?;
     let Some(file) = &launch.pidfile_at_exit else {
         return broken("the PID file was not looked at when the launcher ended");
     };
     let expected = "the number of a live process of the service on the first line";
-    let evidence = vec![format!("when the launcher ended: {}: {}", file.path, content_of(file))];
-    match systemd_reads(file) {
-        Some(pid) if launch.alive_at_exit.contains(&pid) => pass(),
+    let evidence = vec![format!("{when}: {}: {}", file.path, content_of(file))];
+    match main(launch) {
+        Some(_) if is_taken(launch) => pass(),
         Some(pid) => fail(expected, format!("pid {pid}, which was no live process of the service"), evidence),
-        None => fail(expected, format!("{} when the launcher ended", content_of(file)), evidence),
+        None => fail(expected, format!("{} {when}", content_of(file)), evidence),
     }
 }

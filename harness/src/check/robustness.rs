@@ -2,7 +2,7 @@
 
 use super::common::named;
 use super::descriptors::moved;
-use super::{ANY_STYLE, Case, Check, Judgement, broken, check, fail, pass};
+use super::{ANY_STYLE, SYSV, steered, Case, Check, Judgement, broken, check, fail, pass};
 use crate::observation::{Look, Process, Style, Text, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -11,6 +11,21 @@ pub(super) const CHECKS: &[Check] = &[
         sources: &["daemon(7) SysV step 4: sanitize the environment block", "environ(7)"],
         remedy: "call clearenv() and set what is needed; let a daemon that executes itself anew know that by an argument, not a variable",
         judge: environment_sanitised),
+    check!("fork-before-threads", Should, Robustness, SYSV, "traced" + "terminal",
+        title: "makes no thread before its last fork",
+        sources: &["fork(2): the child has one thread, a copy of the one that called it", "pthread_atfork(3)"],
+        remedy: "daemonize first of all, before a library that makes threads is initialised",
+        judge: steered::fork_before_threads),
+    check!("startup-faults-reported", Should, Robustness, ANY_STYLE, "failing" + "traced" + "terminal",
+        title: "comes up whole whichever call of its start fails, or ends non-zero, says why, and leaves nothing",
+        sources: &["daemon(7) SysV step 14: notify the original process", "the ERRORS section of each call's manual page"],
+        remedy: "look at what each call returns; carry the error through the readiness pipe to the launcher, and remove what was made",
+        judge: steered::faults_reported),
+    check!("crash-anywhere-restarts", Must, Robustness, ANY_STYLE, "killed" + "traced" + "terminal",
+        title: "starts again wherever in its start it was killed",
+        sources: &["daemon(7) SysV step 12: the lock decides, not the file's existence"],
+        remedy: "let a lock, which ends with the process, say that an instance runs; take an empty or half-written file for none",
+        judge: steered::crash_anywhere),
     check!("deleted-launch-directory", May, Robustness, ANY_STYLE, "deleted" + "terminal",
         title: "starts from a directory that is gone",
         sources: &["getcwd(3): ENOENT"],

@@ -35,6 +35,8 @@ pub struct Entry {
     pub isolation: Option<Wanted>,
     /// Scenarios at a time.
     pub jobs: Option<usize>,
+    /// Whether what repeats the start once for each of its calls is done too.
+    pub exhaustive: Option<bool>,
 }
 
 /// Why a manifest cannot be used.
@@ -231,6 +233,13 @@ impl<'a> Given<'a> {
         count.map(usize::from).ok_or_else(|| self.wrong("it is 1 to 65535"))
     }
 
+    fn boolean(&self) -> Result<bool, Wrong> {
+        match self.value.get_ref() {
+            DeValue::Boolean(value) => Ok(*value),
+            _ => Err(self.is_not("true or false")),
+        }
+    }
+
     /// An empty or climbing name would be written outside `{dir}`.
     fn file_name(&self) -> Result<PathBuf, Wrong> {
         let (name, at) = (self.key(), self.key.span().start);
@@ -334,6 +343,7 @@ const KEYS: &[(&str, Take)] = &[
     ("level", |to, given| given.one_of().map(|level| to.entry.level = Some(level))),
     ("isolation", |to, given| given.one_of().map(|wanted| to.entry.isolation = Some(wanted))),
     ("jobs", |to, given| given.count().map(|jobs| to.entry.jobs = Some(jobs))),
+    ("exhaustive", |to, given| given.boolean().map(|wanted| to.entry.exhaustive = Some(wanted))),
     ("command", command),
     ("setup", |to, given| given.word().map(|line| to.entry.subject.setup = Some(line.to_owned()))),
     ("files", files),
@@ -356,8 +366,16 @@ fn entry(given: &Given<'_>) -> Result<Entry, Wrong> {
     }
     let mut subject = Subject::new(Vec::<OsString>::new());
     name.clone_into(&mut subject.name);
-    let entry =
-        Entry { subject, profile: None, only: Vec::new(), skip: Vec::new(), level: None, isolation: None, jobs: None };
+    let entry = Entry {
+        subject,
+        profile: None,
+        only: Vec::new(),
+        skip: Vec::new(),
+        level: None,
+        isolation: None,
+        jobs: None,
+        exhaustive: None,
+    };
     let mut reading = Reading { entry, expected: Vec::new() };
     let table = given.table()?;
     for given in &table {
@@ -500,12 +518,13 @@ mod tests {
         let entry = daemon(
             "profile = 'article'\npidfile = 'p'\nlog = 'l'\ncwd = '/c'\nuser = 'u'\nstop = 's'\ntimeout = 2\n\
              ready = ['unix:/s', 'file:/f']\nenv = { A = '1' }\nonly = ['new-session']\nskip = 'cwd-root'\n\
-             level = 'may'\nisolation = 'none'\njobs = 3\nsetup = 'true'\nfiles.'./x/y' = '1'",
+             level = 'may'\nisolation = 'none'\njobs = 3\nexhaustive = true\nsetup = 'true'\nfiles.'./x/y' = '1'",
         )
         .unwrap();
         let subject = entry.subject;
         assert_eq!((entry.profile, entry.level), (Some(Profile::Article), Some(Level::May)));
         assert_eq!((entry.isolation, entry.jobs), (Some(Wanted::None), Some(3)));
+        assert_eq!(entry.exhaustive, Some(true));
         assert_eq!((entry.only, entry.skip), (vec!["new-session"], vec!["cwd-root"]));
         assert_eq!((subject.pidfile, subject.log, subject.cwd), (Some("p".into()), Some("l".into()), "/c".into()));
         assert_eq!((subject.user.as_deref(), subject.stop.as_deref()), (Some("u"), Some("s")));

@@ -9,6 +9,7 @@ mod looks;
 mod process;
 mod text;
 mod trace;
+mod trials;
 
 pub use acts::{BY_ITSELF, Hold, Holder, Kept, Notice, Pipes, Release, Stop, Stranger, Treatment};
 pub use files::{FileFound, FileSeen, parse_pid};
@@ -16,6 +17,7 @@ pub use looks::{Endpoint, Launch, Listener, Look, MainBy, Output, Planted};
 pub use process::{Account, Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
 pub use text::Text;
 pub use trace::{Call, Event, Trace, Traced, What};
+pub use trials::{Done, Instances, Series, Trial};
 pub(crate) use text::{is_hidden, printable};
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,10 @@ pub enum Seen {
     Notices(Vec<Notice>),
     /// A start, call by call.
     Trace(Box<Trace>),
+    /// One of many starts, steered at one call.
+    Trial(Box<Trial>),
+    /// How many of those there were.
+    Series(Series),
     /// Whether something could be shown to be so.
     Fact(bool),
     /// A part that could not be carried out, and why.
@@ -124,8 +130,30 @@ impl Observation {
         notices: Notices -> Vec<Notice>;
         /// The trace of that name.
         trace: Trace -> Trace;
+        /// The numbers of a series.
+        series: Series -> Series;
         /// The fact of that name.
         fact: Fact -> bool;
+    }
+
+    /// All trials, with their names.
+    pub fn trials(&self) -> impl Iterator<Item = (&str, &Trial)> {
+        self.seen.iter().filter_map(|(name, seen)| match seen {
+            Seen::Trial(trial) => Some((name.as_str(), &**trial)),
+            _ => None,
+        })
+    }
+
+    /// How many starts there were.
+    pub fn launches(&self) -> usize {
+        let of = |seen: &Seen| match seen {
+            Seen::Launch(_) => 1,
+            // The one that was held or ended before it was over is recorded as what became of it.
+            Seen::Trial(trial) if matches!(trial.deed, Done::Killed | Done::Terminated) => 1,
+            Seen::Trial(trial) if trial.deed == Done::Overtaken => 2,
+            _ => 0,
+        };
+        self.seen.iter().map(|(_, seen)| of(seen)).sum()
     }
 
     /// Everything the terminal showed after a launcher's end, in all lives of the daemon.

@@ -33,6 +33,16 @@ impl Text {
         Text(out)
     }
 
+    /// Text that was put together from such as is escaped already.
+    pub(crate) fn printed(text: &str) -> Self {
+        let mut text = printable(text);
+        if text.len() > Self::LIMIT {
+            let end = (0..=Self::LIMIT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            text.truncate(end);
+        }
+        Text(text)
+    }
+
     /// The escaped text.
     pub fn as_str(&self) -> &str {
         &self.0

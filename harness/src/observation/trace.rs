@@ -55,6 +55,8 @@ pub enum What {
     Child(usize),
     /// It made a thread of that id.
     Thread(Pid),
+    /// That thread of it ended, which was not its first.
+    ThreadEnded,
     /// It executed this program.
     Program(Text),
     /// It was given this signal.

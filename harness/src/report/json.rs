@@ -37,6 +37,8 @@ struct Subject<'a> {
     conforms: bool,
     /// How long it took.
     duration_ms: f64,
+    /// How often it was started.
+    launches: usize,
     /// How many checks came to what.
     counts: Counts,
     /// The checks, in the catalogue's order.
@@ -84,6 +86,8 @@ struct CheckResult<'a> {
     reason: Option<&'a str>,
     /// Why the manifest expects it to fail. A failure is waived by that; a pass is a failure.
     waived: Option<&'a str>,
+    /// How much was tried, where it is judged on many starts.
+    note: Option<&'a str>,
 }
 
 /// What `daemonspec list --format json` writes.
@@ -190,6 +194,7 @@ fn result(judged: &Judged, style: Style) -> CheckResult<'_> {
         sources: check.sources,
         reason,
         waived: judged.waived.as_deref(),
+        note: judged.note.as_deref(),
     }
 }
 
@@ -218,6 +223,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
                 isolation: o.isolation.to_string(),
                 conforms: o.conforms(),
                 duration_ms,
+                launches: o.launches(),
                 counts,
                 checks: o.judged.iter().map(|judged| result(judged, o.recording.record.style)).collect(),
             }

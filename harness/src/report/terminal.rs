@@ -66,7 +66,8 @@ fn header(out: &mut String, outcome: &Outcome) {
         Isolation::Full => "sandboxed",
         Isolation::None => "no sandbox",
     };
-    let facts = format!("{} · {place} · {:.0} ms", outcome.profile, outcome.duration.as_secs_f64() * 1000.0);
+    let milliseconds = outcome.duration.as_secs_f64() * 1000.0;
+    let facts = format!("{} · {place} · {} starts · {milliseconds:.0} ms", outcome.profile, outcome.launches());
     let shown = if command.chars().count() > 200 {
         format!("{}...", command.chars().take(197).collect::<String>())
     } else {
@@ -89,14 +90,17 @@ fn one(out: &mut String, judged: &Judged, verbose: bool) {
     match (&judged.verdict, &judged.waived) {
         (Verdict::Fail(failure), None) => {
             line(out, BAD, "FAIL", check, &failure.actual);
-            details(out, check, failure);
+            details(out, judged, failure);
         }
         (Verdict::Fail(_), Some(why)) if verbose => line(out, DULL, "waive", check, why),
         (Verdict::Pass, Some(why)) => {
             line(out, BAD, "FAIL", check, "it passes now, and the manifest still expects it to fail");
             field(out, "mend", &format!("take `{}` (\"{why}\") out of the manifest's expect", check.id));
         }
-        (Verdict::Pass, None) if verbose => line(out, GOOD, "pass", check, check.title),
+        (Verdict::Pass, None) if verbose => {
+            line(out, GOOD, "pass", check, check.title);
+            judged.note.iter().for_each(|note| field(out, "tried", note));
+        }
         (Verdict::Skip(why), _) if verbose => line(out, DULL, "skip", check, why),
         _ => {}
     }
@@ -130,7 +134,8 @@ fn unobserved(out: &mut String, judged: &[Judged]) {
     }
 }
 
-fn details(out: &mut String, check: &Check, failure: &Failure) {
+fn details(out: &mut String, judged: &Judged, failure: &Failure) {
+    let check = judged.check;
     field(out, "expected", &failure.expected);
     let evidence: Vec<&String> = failure.evidence.iter().filter(|e| **e != failure.actual).collect();
     for evidence in evidence.iter().take(5) {
@@ -139,6 +144,7 @@ fn details(out: &mut String, check: &Check, failure: &Failure) {
     if evidence.len() > 5 {
         field(out, "seen", &format!("and {} more like it", evidence.len() - 5));
     }
+    judged.note.iter().for_each(|note| field(out, "tried", note));
     field(out, "mend", check.remedy);
     field(out, "source", check.sources.first().copied().unwrap_or_default());
     out.push('\n');

@@ -13,9 +13,9 @@ pub use tracing::trace;
 pub use watching::{Watched, watch};
 
 use crate::check::{Check, Level, Profile, Record, UnknownName, catalogue};
-use crate::observation::Text;
+use crate::observation::{Text, Unseen};
 use crate::sandbox::SandboxError;
-use crate::scenario::{SCENARIOS, Scenario};
+use crate::scenario::{SCENARIOS, SERIES, Scenario, Series};
 use crate::subject::Subject;
 use performing::{first_start, no_use_in_more};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,9 @@ pub struct Options {
     pub isolation: Wanted,
     /// Scenarios at a time; never less than one.
     pub jobs: usize,
+    /// Whether what repeats the start once for each of its calls is done too. Where a check of that kind is named in `only`, it
+    /// is.
+    pub exhaustive: bool,
 }
 
 impl Default for Options {
@@ -71,6 +74,7 @@ impl Default for Options {
             level: Level::Must,
             isolation: Wanted::Auto,
             jobs: std::thread::available_parallelism().map_or(1, Into::into),
+            exhaustive: false,
         }
     }
 }
@@ -171,6 +175,8 @@ pub enum RunError {
 pub enum Event<'a> {
     /// So many scenarios will be performed.
     Planned(usize),
+    /// So many starts more, each of them one step of the work.
+    More(usize),
     /// A scenario begins.
     Begins(&'a str),
     /// A scenario is done.
@@ -204,21 +210,31 @@ fn observe(
     let wanted: BTreeSet<&str> = checks.iter().flat_map(|c| c.scenarios(style)).collect();
     let is_clean = |s: &&&Scenario| s.name == style.clean_scenario();
     let Some(clean) = SCENARIOS.iter().find(is_clean) else { return Err(RunError::NoChecks) };
+    let series: Vec<&&Series> = SERIES.iter().filter(|s| wanted.contains(s.name)).collect();
+    let (series, too_many): (Vec<&&Series>, Vec<&&Series>) =
+        series.into_iter().partition(|s| !s.exhaustive || options.exhaustive || !options.only.is_empty());
     let others: Vec<&&Scenario> = SCENARIOS.iter().filter(|s| wanted.contains(s.name) && !is_clean(s)).collect();
     on_event(Event::Planned(others.len() + 1));
 
     let (mut run, seen) = first_start(subject, style, options.isolation, clean, on_event)?;
     on_event(Event::Done(clean.name));
 
-    let known = run.learn(&seen);
+    let mut known = run.learn(&seen);
     let mut scenarios = BTreeMap::new();
     let hopeless = no_use_in_more(style, &seen);
     scenarios.insert(clean.name.to_owned(), seen);
     if let Some(why) = hopeless {
-        scenarios.extend(others.iter().map(|s| (s.name.to_owned(), Err(why.clone()))));
+        let names = others.iter().map(|s| s.name).chain(series.iter().map(|s| s.name));
+        scenarios.extend(names.map(|name| (name.to_owned(), Err(why.clone()))));
     } else {
         scenarios.extend(run.side_by_side(&others, &known, options.jobs, on_event)?);
+        if let Some(Ok(traced)) = scenarios.get("traced") {
+            known.learn_traces(traced);
+        }
+        scenarios.extend(run.series(&series, &known, options.jobs, on_event)?);
     }
+    let why = || Err(Unseen::Skip("it starts the daemon once for each of its calls: give --exhaustive".to_owned()));
+    scenarios.extend(too_many.iter().map(|s| (s.name.to_owned(), why())));
     let record = Record {
         style,
         isolation: run.isolation,

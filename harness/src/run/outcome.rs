@@ -2,7 +2,7 @@
 
 use super::{Options, RunError};
 use crate::check::{Check, Level, Profile, Record, Verdict};
-use crate::observation::{Isolation, Launch, Look, Text, Trace};
+use crate::observation::{Isolation, Launch, Look, Observation, Text, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Why its failure was expected.
     pub waived: Option<String>,
+    /// How much was tried, where it was many starts.
+    pub note: Option<String>,
 }
 
 /// The result of a run on one subject.
@@ -87,6 +89,7 @@ impl Recording {
                 check,
                 verdict: check.judge(&self.record),
                 waived: self.expected.get(check.id).cloned(),
+                note: check.note(&self.record),
             })
             .collect();
         Ok(Outcome {
@@ -103,6 +106,11 @@ impl Recording {
 }
 
 impl Outcome {
+    /// How often the daemon was started.
+    pub fn launches(&self) -> usize {
+        self.recording.record.scenarios.values().flatten().map(Observation::launches).sum()
+    }
+
     /// How many checks came out so.
     pub fn count(&self, verdict: &str) -> usize {
         self.judged.iter().filter(|j| j.verdict.as_str() == verdict).count()

@@ -3,7 +3,7 @@
 use super::{Event, RunError, Wanted};
 use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
-use crate::scenario::{Halt, Known, Scenario, Setting};
+use crate::scenario::{Halt, Known, Scenario, Series, Setting};
 use crate::subject::{Ready, Subject};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -100,13 +100,7 @@ impl<'a> Run<'a> {
         known: Option<&Known>,
         on_event: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Seen, RunError> {
-        let request = Request {
-            isolation: self.isolation,
-            directory: self.directory.clone(),
-            documented: self.subject.cwd.clone(),
-            writable: self.writable(),
-            patience: self.subject.timeout * 20 + Duration::from_secs(30),
-        };
+        let request = self.request();
         let clean = known.is_none();
         let (mut waited_in_vain, mut restless) = (false, false);
         let mut seen = Vec::new();
@@ -116,13 +110,8 @@ impl<'a> Run<'a> {
             let mut known = known.cloned().unwrap_or_else(|| Known::from_clean_launch(&seen));
             known.pidfile_names_nobody |= waited_in_vain;
             known.restless |= restless;
-            let Run { subject, environment, private, style, .. } = self;
-            let setting = Setting { subject, environment, private, style: *style };
-            let act = |inside| scenario.perform(from, setting, &known, inside);
-            let life = sandbox::run(&request, act).map_err(|error| match error {
-                SandboxError::Interrupted => RunError::Interrupted,
-                error => RunError::Sandbox { name: self.name.to_owned(), error },
-            })?;
+            let act = |inside| scenario.perform(from, self.setting(), &known, inside);
+            let life = sandbox::run(&request, act).map_err(|error| self.refused(error))?;
             // The clean launch says it for all.
             if clean && from == 0 && !life.missing.is_empty() {
                 on_event(Event::Warning(&format!("the sandbox is without {}", life.missing.join(", "))));
@@ -160,6 +149,28 @@ impl<'a> Run<'a> {
             Halt::TooManyProcesses(count) => RunError::TooManyProcesses { name, count },
             Halt::Orphaned => RunError::Interrupted,
             Halt::System(what) => RunError::System { name, what },
+        }
+    }
+
+    fn request(&self) -> Request {
+        Request {
+            isolation: self.isolation,
+            directory: self.directory.clone(),
+            documented: self.subject.cwd.clone(),
+            writable: self.writable(),
+            patience: self.subject.timeout * 20 + Duration::from_secs(30),
+        }
+    }
+
+    fn setting(&self) -> Setting<'_> {
+        let Run { subject, environment, private, style, .. } = self;
+        Setting { subject, environment, private, style: *style }
+    }
+
+    fn refused(&self, error: SandboxError) -> RunError {
+        match error {
+            SandboxError::Interrupted => RunError::Interrupted,
+            error => RunError::Sandbox { name: self.name.to_owned(), error },
         }
     }
 
@@ -204,31 +215,99 @@ impl<'a> Run<'a> {
         jobs: usize,
         on_event: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Vec<(String, Seen)>, RunError> {
-        let jobs = if self.isolation == Isolation::None { 1 } else { jobs.clamp(1, scenarios.len().max(1)) };
+        self.spread(jobs, scenarios, |scenario| {
+            on_event(Event::Begins(scenario.name));
+            let seen = not_spoiling(self.perform(scenario, Some(known), on_event));
+            on_event(Event::Done(scenario.name));
+            seen.map(|seen| (scenario.name.to_owned(), seen))
+        })
+        .into_iter()
+        .collect()
+    }
+
+    /// Performs the trials of several series, `jobs` at a time.
+    pub(super) fn series(
+        &self,
+        series: &[&&Series],
+        known: &Known,
+        jobs: usize,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Vec<(String, Seen)>, RunError> {
+        let schedules: Vec<_> = series.iter().map(|series| (series, series.schedule(known, self.style))).collect();
+        let tasks: Vec<(usize, usize)> = schedules
+            .iter()
+            .enumerate()
+            .flat_map(|(index, (_, schedule))| {
+                (0..schedule.as_ref().map_or(0, |schedule| schedule.trials.len())).map(move |trial| (index, trial))
+            })
+            .collect();
+        on_event(Event::More(tasks.len()));
+        let request = self.request();
+        let lives = self.spread(jobs, &tasks, |(index, number)| {
+            let (series, Ok(schedule)) = &schedules[*index] else { return Ok(Err(Unseen::Broken(String::new()))) };
+            on_event(Event::Begins(series.name));
+            let act = |inside| series.perform(*number, &schedule.trials[*number], self.setting(), known, inside);
+            let life = sandbox::run(&request, act).map_err(|error| self.refused(error))?;
+            on_event(Event::Done(series.name));
+            not_spoiling(match life.halt {
+                Some(halt) => Err(self.halted(halt)),
+                None => Ok(Ok(life.seen)),
+            })
+        });
+        let mut lives = lives.into_iter();
+        let mut results = Vec::new();
+        for (series, schedule) in schedules {
+            let seen = match schedule {
+                Err(why) => Err(why),
+                Ok(schedule) => {
+                    let mut seen = vec![("series".to_owned(), crate::observation::Seen::Series(schedule.count))];
+                    for (number, life) in lives.by_ref().take(schedule.trials.len()).enumerate() {
+                        match life? {
+                            Ok(life) => seen.extend(life),
+                            Err(why) => seen.push(((number + 1).to_string(), crate::observation::Seen::Unseen(why))),
+                        }
+                    }
+                    Ok(Observation { scenario: series.name.to_owned(), seen })
+                }
+            };
+            results.push((series.name.to_owned(), seen));
+        }
+        Ok(results)
+    }
+
+    /// Does something with each of `all`, `jobs` at a time, and gives the results in the order of `all`; on the machine itself
+    /// one after the other, as they would meet.
+    fn spread<A: Sync, B: Send>(&self, jobs: usize, all: &[A], work: impl Fn(&A) -> B + Sync) -> Vec<B> {
+        let jobs = if self.isolation == Isolation::None { 1 } else { jobs.clamp(1, all.len().max(1)) };
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::new());
-        let work = || {
-            while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                on_event(Event::Begins(scenario.name));
-                let seen = match self.perform(scenario, Some(known), on_event) {
-                    // What keeps one scenario from being performed does not spoil the others.
-                    Err(error @ (RunError::Setup { .. } | RunError::CannotStart { .. } | RunError::System { .. })) => {
-                        Ok(Err(Unseen::Broken(error.to_string())))
-                    }
-                    other => other,
-                };
-                on_event(Event::Done(scenario.name));
-                results.lock().unwrap_or_else(PoisonError::into_inner).push((scenario.name.to_owned(), seen));
+        let labour = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(one) = all.get(index) else { return };
+                let result = work(one);
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
             }
         };
         std::thread::scope(|scope| {
             for _ in 1..jobs {
-                scope.spawn(work);
+                scope.spawn(labour);
             }
-            work();
+            labour();
         });
-        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.into_iter().map(|(name, seen)| seen.map(|seen| (name, seen))).collect()
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+}
+
+/// What keeps one scenario from being performed does not spoil the others.
+fn not_spoiling<T>(result: Result<Result<T, Unseen>, RunError>) -> Result<Result<T, Unseen>, RunError> {
+    match result {
+        Err(error @ (RunError::Setup { .. } | RunError::CannotStart { .. } | RunError::System { .. })) => {
+            Ok(Err(Unseen::Broken(error.to_string())))
+        }
+        other => other,
     }
 }
 

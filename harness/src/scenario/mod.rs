@@ -19,14 +19,18 @@ mod pid1;
 mod pipes;
 mod rotated;
 mod seeded;
+mod series;
 mod terminal;
 mod traced;
 mod twice;
 
-use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Pid, Seen, Unseen};
+use crate::observation::{
+    Exit, FileFound, FileKind, FileSeen, LockKind, Look, Observation, Pid, Seen, Trace, Unseen,
+};
 use crate::sandbox::Inside;
 pub use crate::world::Halt;
 pub(crate) use crate::world::Setting;
+pub use series::{SERIES, Series};
 use crate::world::{Acted, World};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -90,6 +94,12 @@ pub struct Known {
     pub main: Option<Pid>,
     /// A regular file that the daemon holds a lock on, and how.
     pub lock: Option<(PathBuf, LockKind)>,
+    /// Where the PID file is, declared or found.
+    pub path_of_pidfile: Option<PathBuf>,
+    /// The start call by call, once it has been traced.
+    pub trace: Option<Trace>,
+    /// The same of all calls on files, without a PID file before it, and with a dead process's.
+    pub traces_of_files: [Option<Trace>; 2],
 }
 
 impl Known {
@@ -119,7 +129,25 @@ impl Known {
             ended: launch.and_then(|launch| launch.ended),
             main: look.main.map(|(pid, _)| pid),
             lock,
+            path_of_pidfile: look.pidfile.as_ref().map(|file| PathBuf::from(file.path.as_str())),
+            trace: None,
+            traces_of_files: [None, None],
         }
+    }
+
+    /// Adds what the traced start has taught.
+    pub(crate) fn learn_traces(&mut self, traced: &Observation) {
+        let trace = |name: &str| traced.trace(name).ok().cloned();
+        self.trace = trace(traced::START);
+        self.traces_of_files = traced::FILES.map(trace);
+    }
+
+    /// Has a world make use of it.
+    fn prepare(&self, world: &mut World<'_>) {
+        world.awaits_pidfile = !self.pidfile_names_nobody;
+        world.awaits_notice = !self.never_said_ready;
+        world.restless = self.restless;
+        world.is_patient = self.is_late;
     }
 
     /// Whether a start came up as the clean one did.
@@ -165,6 +193,27 @@ pub static SCENARIOS: &[&Scenario] = &[
     &pid1::SCENARIO,
 ];
 
+/// One life: a world is made, something is done in it, and what was seen is taken out of it.
+fn live(
+    setting: Setting<'_>,
+    inside: Inside,
+    act: impl FnOnce(&mut World<'_>) -> Acted<Option<usize>>,
+) -> Life {
+    let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
+    let mut world = match World::new(setting, inside) {
+        Ok(world) => world,
+        Err(halt) => return Life { halt: Some(halt), missing, ..Life::default() },
+    };
+    let outcome = world.set_up().and_then(|()| act(&mut world));
+    let (waited_in_vain, restless) = (world.waited_in_vain, world.restless);
+    let seen = world.finish();
+    let (next, halt) = match outcome {
+        Ok(next) => (next, None),
+        Err(halt) => (None, Some(halt)),
+    };
+    Life { seen, next, halt, waited_in_vain, restless, missing }
+}
+
 impl Scenario {
     /// Its start, and nothing after that.
     pub(crate) fn start_alone(&self) -> Scenario {
@@ -173,28 +222,11 @@ impl Scenario {
 
     /// Performs the scenario from step `from` on, as init of a sandbox.
     pub(crate) fn perform(&self, from: usize, setting: Setting<'_>, known: &Known, inside: Inside) -> Life {
-        let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
-        let mut world = match World::new(setting, inside) {
-            Ok(world) => world,
-            Err(halt) => {
-                return Life { halt: Some(halt), missing, ..Life::default() };
-            }
-        };
-        let outcome = world.set_up().and_then(|()| self.live(from, &mut world, known));
-        let (waited_in_vain, restless) = (world.waited_in_vain, world.restless);
-        let seen = world.finish();
-        let (next, halt) = match outcome {
-            Ok(next) => (next, None),
-            Err(halt) => (None, Some(halt)),
-        };
-        Life { seen, next, halt, waited_in_vain, restless, missing }
+        live(setting, inside, |world| self.live(from, world, known))
     }
 
     fn live(&self, from: usize, world: &mut World<'_>, known: &Known) -> Acted<Option<usize>> {
-        world.awaits_pidfile = !known.pidfile_names_nobody;
-        world.awaits_notice = !known.never_said_ready;
-        world.restless = known.restless;
-        world.is_patient = known.is_late;
+        known.prepare(world);
         (self.start)(world, known)?;
         // Each new life would wait for the launcher as long as this one has.
         let hangs = world.launcher_hangs;

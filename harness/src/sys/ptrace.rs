@@ -59,6 +59,17 @@ pub(crate) fn wait_any() -> Option<(Pid, libc::c_int)> {
     (pid > 0).then_some((pid, status))
 }
 
+/// Whether a child or tracee has changed and has not yet been taken in (waitid(2)).
+pub(crate) fn is_any_waiting() -> bool {
+    let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: all zeroes is a valid siginfo_t, which the kernel fills; it lives through the call.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let done = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) };
+    // SAFETY: of a child that has changed the field is set, and else still zero.
+    done == 0 && unsafe { info.si_pid() } != 0
+}
+
 /// Begins to trace a thread and all that comes of it, without stopping it.
 pub(crate) fn seize(tid: Pid) -> nix::Result<()> {
     // SAFETY: plain integers.

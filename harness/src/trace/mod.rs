@@ -135,11 +135,6 @@ impl Tracer {
         })
     }
 
-    /// What has been seen up to now.
-    pub(crate) fn trace(&self) -> &Trace {
-        &self.trace
-    }
-
     /// Ends the recording; what is seen later is let go at once.
     pub(crate) fn finish(&mut self, main: Option<Pid>, at_rest: bool) -> Trace {
         let now = self.now();
@@ -147,6 +142,11 @@ impl Tracer {
         self.trace.main = main.and_then(|main| self.trace.processes.iter().rposition(|process| process.pid == main));
         self.runs = false;
         self.trace.clone()
+    }
+
+    /// Whether a thread is held.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Whether the plan's point has been come to.
@@ -225,7 +225,13 @@ impl Tracer {
         self.unborn.remove(&pid);
         self.held.retain(|tid| *tid != pid);
         self.listening.retain(|tid| *tid != pid);
-        self.threads.remove(&pid);
+        let thread = self.threads.remove(&pid);
+        if let Some(process) = thread.map(|thread| thread.process)
+            && self.trace.processes[process].pid != pid
+        {
+            self.push(process, pid, What::ThreadEnded);
+            return;
+        }
         // A process id that is used again belongs to the younger one.
         let Some(process) = self.trace.processes.iter().rposition(|process| process.pid == pid) else { return };
         if !std::mem::replace(&mut self.notes[process].has_ended, true) {

@@ -149,6 +149,10 @@ impl World<'_> {
         let deadline = self.deadline();
         self.await_that(deadline, |world| {
             world.catch_up_with_end()?;
+            // A start that was cut short left a launcher that nobody has waited for.
+            if world.launcher.as_ref().is_some_and(|(_, pidfd)| is_readable(pidfd.as_fd())) {
+                world.reap_launcher()?;
+            }
             let pids = world.member_pids();
             for pid in &pids {
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), Signal::SIGKILL);

@@ -15,6 +15,10 @@ const COUNT_EVERY: Duration = Duration::from_millis(10);
 /// The pause between two looks at what has no event: doubled from the first to the last while nothing changes.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LAST_PAUSE: Duration = Duration::from_millis(10);
+/// How long init looks for a tracee's next stop without going to sleep: waking up takes longer.
+const SPIN: Duration = Duration::from_micros(50);
+/// How long it may go on doing so.
+const LONGEST_TURN: Duration = Duration::from_millis(5);
 
 impl World<'_> {
     /// Takes in what has happened: output, ended children, the caller's end.
@@ -42,9 +46,28 @@ impl World<'_> {
         if count > MOST_PROCESSES { Err(Halt::TooManyProcesses(count)) } else { Ok(()) }
     }
 
-    /// Takes in children that have ended, and tracees that have stopped.
+    /// Takes in children that have ended, and tracees that have stopped; of those usually one stop follows another, and
+    /// whoever waits for something else is only asked now and then whether that has come.
     fn take_in_changes(&mut self) {
+        let began = Instant::now();
+        let mut last = began;
+        loop {
+            if self.take_in_change() {
+                last = Instant::now();
+            } else if self.tracer.is_none() || last.elapsed() > SPIN {
+                break;
+            }
+            if began.elapsed() > LONGEST_TURN {
+                break;
+            }
+        }
+        self.note_readiness();
+    }
+
+    fn take_in_change(&mut self) -> bool {
+        let mut any = false;
         while let Some((pid, status)) = sys::ptrace::wait_any() {
+            any = true;
             let exit = if libc::WIFEXITED(status) {
                 Exit::Status(libc::WEXITSTATUS(status))
             } else if libc::WIFSIGNALED(status) {
@@ -56,7 +79,7 @@ impl World<'_> {
             self.exits.insert(pid, exit);
             self.tracer.iter_mut().for_each(|tracer| tracer.ended(pid, exit));
         }
-        self.note_readiness();
+        any
     }
 
     /// Sleeps until something happens, or `pause` is over. `also` is one more descriptor to watch.

@@ -79,11 +79,13 @@ impl World<'_> {
             let held: Vec<Pid> = hold.leaving.iter().map(|(_, caller)| *caller).collect();
             let ends = hold.ending.is_some();
             // Whoever is held is at rest by our doing; that the others are is what counts.
-            let mut others = world.member_pids();
-            others.retain(|pid| !held.contains(pid) && (!ends || *pid != launcher));
             let rest = || {
-                let (first, second) = (observe::pulse(&others, &[]), observe::pulse(&others, &[]));
-                second.proves_rest(&first)
+                let others = |world: &World<'_>| {
+                    let mut others = world.member_pids();
+                    others.retain(|pid| !held.contains(pid) && (!ends || *pid != launcher));
+                    others
+                };
+                world.read_pulse(others).1
             };
             if ends && (!held.is_empty() || rest()) {
                 if let Some(hold) = &mut world.hold {
@@ -91,7 +93,7 @@ impl World<'_> {
                 }
                 return Ok(false);
             }
-            Ok(!ends && !held.is_empty() && rest() && waits_beyond(launcher, deadline))
+            Ok(!ends && !held.is_empty() && rest() && waits_beyond(launcher, &[], deadline))
         })?;
         if let Some(hold) = &mut self.hold {
             hold.let_all_go();
@@ -100,10 +102,10 @@ impl World<'_> {
     }
 }
 
-/// Whether no thread of the process will wake by time alone before the deadline.
-pub(super) fn waits_beyond(pid: Pid, deadline: Instant) -> bool {
+/// Whether no thread of the process, but for those that are kept `quiet`, will wake by time alone before the deadline.
+pub(super) fn waits_beyond(pid: Pid, quiet: &[Pid], deadline: Instant) -> bool {
     let left = deadline.saturating_duration_since(Instant::now());
-    observe::waits(&[pid]).iter().all(|wait| match wait.limit {
+    observe::waits(&[pid]).iter().filter(|wait| !quiet.contains(&wait.thread.1)).all(|wait| match wait.limit {
         Limit::None => true,
         Limit::Within(limit) => limit > left,
         Limit::Unknown => false,

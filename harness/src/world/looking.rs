@@ -41,18 +41,27 @@ impl World<'_> {
         pids
     }
 
+    /// Reads twice how the threads of `members` sleep, but for those that init holds; says whether that proves that they rest.
+    ///
+    /// Close together, so that a daemon that wakes up every millisecond is caught between two turns; and listed anew each
+    /// time, since who is born between a list and its reading is in no reading.
+    pub(super) fn read_pulse(&self, members: impl Fn(&Self) -> Vec<Pid>) -> (Pulse, bool) {
+        let quiet = self.quiet();
+        let first = observe::pulse(&members(self), &quiet);
+        let second = observe::pulse(&members(self), &quiet);
+        // Who waits for the end of a tracee waits for init, too: it is the first to be told.
+        let rests = second.proves_rest(&first) && (self.tracer.is_none() || !sys::ptrace::is_any_waiting());
+        (second, rests)
+    }
+
     /// Waits until no thread of any member runs; says whether that was before the deadline.
     pub(super) fn rest(&mut self, deadline: Instant) -> Acted<bool> {
         self.pulse = None;
         let deadline =
             if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
         let rests = self.await_that(deadline, |world| {
-            // Close together, so that a daemon that wakes up every millisecond is caught between two turns.
-            let quiet = world.quiet();
-            let first = observe::pulse(&world.member_pids(), &quiet);
-            let second = observe::pulse(&world.member_pids(), &quiet);
-            let rests = second.proves_rest(&first);
-            world.pulse = Some(second);
+            let (pulse, rests) = world.read_pulse(World::member_pids);
+            world.pulse = Some(pulse);
             Ok(rests)
         })?;
         self.restless |= !rests;
@@ -139,7 +148,7 @@ impl World<'_> {
 
     /// Lets every short pause run out once, so that a `sleep(1)` within the start is not taken for its end, and a child that
     /// has ended is reaped when its parent's turn comes.
-    fn let_pauses_pass(&mut self) -> Acted {
+    pub(super) fn let_pauses_pass(&mut self) -> Acted {
         let deadline = self.deadline().min(Instant::now() + LONGEST_PAUSES);
         let mut turns = Turns::default();
         self.await_that(deadline, |world| {

@@ -1,0 +1,37 @@
+//! Every call of the start fails once with each errno that fits it.
+
+use super::{Planned, Series, faults, learned, places, tell};
+use crate::observation::Done;
+use crate::trace::{Calls, Deed};
+
+pub(super) static SERIES: Series = Series {
+    name: "failing",
+    about: "each call of its start fails once with each errno that fits it",
+    exhaustive: true,
+    plan: |known, _| {
+        let trace = learned(known)?;
+        let each = places(trace).flat_map(|(event, call)| {
+            faults::of(call).into_iter().map(move |fault| {
+                let done = match fault {
+                    Deed::Pretend(errno) => Done::Pretended(errno),
+                    Deed::Fail(errno) => Done::Failed(errno),
+                    _ => Done::Shortened,
+                };
+                Planned::at(trace, event, call, Calls::Start, fault, done)
+            })
+        });
+        Ok(each.collect())
+    },
+    act: |world, _, name, planned| {
+        let mut trial = planned.trial.clone();
+        // A start that fails has no PID file to be waited for.
+        world.awaits_pidfile = false;
+        let start = world.start().errors_apart().traced(planned.calls, planned.plan.clone());
+        world.launch(name, start)?;
+        world.look(name)?;
+        trial.reached = world.has_reached();
+        trial.left = world.left_behind();
+        tell(world, name, trial);
+        Ok(())
+    },
+};

@@ -1,0 +1,47 @@
+//! The daemon-to-be gets SIGTERM at its birth and at each of its calls, long before it may expect that.
+
+use super::{Planned, Series, learned, places, tell};
+use crate::observation::{Done, Style};
+use crate::trace::{Calls, Deed, Plan};
+
+pub(super) static SERIES: Series = Series {
+    name: "terminated",
+    about: "the process that becomes the daemon gets SIGTERM at each call of its start, and is started again after that",
+    exhaustive: true,
+    plan: |known, style| {
+        let trace = learned(known)?;
+        let mut planned = Vec::new();
+        let Some((index, main)) = trace.main.and_then(|main| Some((main, trace.processes.get(main)?))) else {
+            return Ok(planned);
+        };
+        if style == Style::SysV {
+            planned.push(Planned {
+                trial: Planned::trial("birth", &main.lineage, Done::Terminated),
+                calls: Calls::Start,
+                plan: Plan::Birth(main.lineage.clone()),
+                stale: false,
+            });
+        }
+        let own = places(trace).filter(|(event, _)| event.process == index);
+        planned.extend(
+            own.map(|(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Terminated)),
+        );
+        Ok(planned)
+    },
+    act: |world, _, name, planned| {
+        let mut trial = planned.trial.clone();
+        trial.pid = world.start_up_to(world.start().traced(planned.calls, planned.plan.clone()))?;
+        trial.reached = trial.pid.is_some();
+        if let Some(pid) = trial.pid {
+            trial.ended = world.terminate(pid)?;
+        }
+        world.kill_all()?;
+        if let Some(path) = world.pidfile.clone() {
+            trial.pidfile = Some(crate::observe::files::seen(&path));
+        }
+        tell(world, name, trial);
+        world.launch(name, world.start())?;
+        world.look(name)?;
+        Ok(())
+    },
+};
