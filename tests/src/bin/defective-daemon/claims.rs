@@ -64,9 +64,10 @@ impl Own {
         }
     }
 
-    /// Its content, or none of it.
+    /// The first content, written in that way.
     fn filled(self, write: impl FnOnce(&OwnedFd, &str) -> Result<(), Errno>) -> Result<Held, Failure> {
-        match write(&self.file, &format!("{}\n", getpid())) {
+        let emptied = ftruncate(&self.file, 0);
+        match emptied.and_then(|()| write(&self.file, &format!("{}\n", getpid()))) {
             Ok(()) => Ok(Held::Own(self)),
             Err(errno) => {
                 let failure = refused(&self.path)(errno);
@@ -172,9 +173,7 @@ fn check_then_create(path: &Path, start: &Start) -> Result<Held, Failure> {
     }
     let file = create(path, OFlag::empty())?;
     refuse_odd(path, &file)?;
-    let own = Own::new(path, file);
-    ftruncate(&own.file, 0).map_err(refused(path))?;
-    own.filled(write_whole)
+    Own::new(path, file).filled(write_whole)
 }
 
 /// Reads it and writes it through one descriptor; between the two another start may do the same.
@@ -186,9 +185,7 @@ fn read_then_write(path: &Path, start: &Start) -> Result<Held, Failure> {
     let length = file.read_at(&mut bytes, 0).unwrap_or(0);
     let pid = std::str::from_utf8(&bytes[..length]).ok().and_then(|text| text.trim().parse().ok());
     refuse_instance(path, pid, start)?;
-    let own = Own::new(path, file.into());
-    ftruncate(&own.file, 0).map_err(refused(path))?;
-    own.filled(write_whole)
+    Own::new(path, file.into()).filled(write_whole)
 }
 
 /// Looks whether there is one that names an instance, and then renames its own into that place. The file is whole at every
