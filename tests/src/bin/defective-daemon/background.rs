@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::thread;
@@ -23,8 +24,10 @@ use reference_daemon::{
 use crate::Defective;
 use crate::life::Daemon;
 use crate::tricks::{
-    callers_umask, close_one_by_one, directory_for_all, duplicate, duplicate_of_pipe, is_open, keep, keep_terminal,
-    listen, map_a_file_here, map_by_limit, run_is_empty, take_terminal, terminal, watch,
+    LockFile, ask_to_limit, callers_umask, close_one_by_one, close_to_limit, closed_within_a_second, directory_for_all,
+    duplicate, duplicate_of_pipe, end_in_a_second, forget_sigterm, heed_sigterm, ignore_sigterm, is_open, keep,
+    keep_terminal, listen, map_a_file_here, map_by_limit, mark_to_limit, run_is_empty, start_thread, take_terminal,
+    terminal, watch,
 };
 use crate::workers::{Worker, child, work_unstoppably};
 
@@ -37,6 +40,29 @@ pub(crate) struct Start {
     mask: SigSet,
     /// Whether the environment says that somebody has put the program into the background already.
     marked: bool,
+}
+
+/// The daemon's end of what the launcher waits for; it says once how it went.
+struct Teller {
+    /// None where nobody is told.
+    report: Option<Report>,
+    /// Another pipe, for a launcher that waits in a way of its own: closed when all has been said.
+    awaited: Option<PipeWriter>,
+}
+
+impl Teller {
+    fn ready(&mut self) -> Result<(), Failure> {
+        let told = self.report.take().map_or(Ok(()), Report::ready);
+        self.awaited = None;
+        told
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        if let Some(report) = self.report.take() {
+            report.failed(failure);
+        }
+        self.awaited = None;
+    }
 }
 
 /// The caller's streams that are kept.
@@ -83,22 +109,32 @@ impl Defective {
         if self.stays_where_it_is(&start) {
             // With nobody to read it the report would fail.
             std::mem::forget(outcome);
-            return Ok(self.daemon(&options, account.as_ref(), &start, report));
+            let teller = Teller { report: Some(report), awaited: None };
+            return Ok(self.daemon(&options, account.as_ref(), &start, teller));
         }
-        // SAFETY: nothing has started a thread yet.
+        if self.has("thread-in-launcher") {
+            start_thread();
+        }
+        let waits = self.has("launcher-gives-up") || self.has("takes-interruption-for-ready");
+        let (told, awaited) = if waits { io::pipe().ok().unzip() } else { (None, None) };
+        // SAFETY: nothing has started a thread yet, or one that sleeps and holds nothing.
         match unsafe { fork()? } {
             // 5
             Fork::Parent(first_child) => {
-                drop(report);
-                self.launcher(outcome, first_child)?; // 15
+                drop((report, awaited));
+                self.launcher(outcome, first_child, told.as_ref())?; // 15
                 Ok(0)
             }
             Fork::Child => {
-                drop(outcome);
+                drop((outcome, told));
+                if self.has("deaf-at-start") {
+                    ignore_sigterm();
+                }
                 if self.has("needs-sigchld") {
                     reset_signal_dispositions()?;
                 }
-                Ok(self.daemon(&options, account.as_ref(), &start, report))
+                let report = if self.never_tells() { None } else { Some(report) };
+                Ok(self.daemon(&options, account.as_ref(), &start, Teller { report, awaited }))
             }
         }
     }
@@ -112,7 +148,14 @@ impl Defective {
             close_one_by_one(256, false);
         } else if self.has("closes-to-first-gap") {
             close_one_by_one(i32::MAX, true);
+        } else if self.has("closes-to-limit") {
+            close_to_limit();
+        } else if self.has("asks-to-limit") {
+            ask_to_limit();
         } else if !self.has("closes-nothing") {
+            if self.has("marks-to-limit") {
+                mark_to_limit();
+            }
             close_inherited_descriptors()?;
         }
         Ok(())
@@ -132,7 +175,36 @@ impl Defective {
         Ok(())
     }
 
-    fn launcher(self, outcome: Outcome, first_child: Pid) -> Result<(), Failure> {
+    /// Where the launcher does not listen.
+    fn never_tells(self) -> bool {
+        ["launcher-leaves-at-once", "launcher-waits-for-first-child", "launcher-sleeps"].contains(&self.name)
+    }
+
+    fn launcher(self, outcome: Outcome, first_child: Pid, told: Option<&PipeReader>) -> Result<(), Failure> {
+        if self.has("launcher-leaves-at-once") {
+            return Ok(());
+        }
+        if self.has("launcher-waits-for-first-child") {
+            wait_for(first_child);
+            return Ok(());
+        }
+        if self.has("launcher-sleeps") {
+            // The defect: that will be long enough.
+            thread::sleep(Duration::from_millis(100));
+            return Ok(());
+        }
+        if self.has("launcher-has-alarm") {
+            end_in_a_second();
+        }
+        if self.has("launcher-gives-up") && !told.is_none_or(closed_within_a_second) {
+            return Ok(());
+        }
+        if self.has("takes-interruption-for-ready") {
+            let answer = told.map(|mut told| told.read(&mut [0]));
+            if answer.is_some_and(|answer| answer.is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)) {
+                return Ok(());
+            }
+        }
         if self.has("one-fork") || self.has("intermediate-stays") {
             // The first child does not end; to wait for what is no child is not to wait.
             return outcome.wait(getpid());
@@ -149,59 +221,77 @@ impl Defective {
         Ok(())
     }
 
-    fn daemon(self, options: &Options, account: Option<&Account>, start: &Start, report: Report) -> i32 {
-        let report = match self.detach(start, report) {
-            Ok(report) => report,
-            Err((report, failure)) => {
-                report.failed(&failure);
+    fn daemon(self, options: &Options, account: Option<&Account>, start: &Start, teller: Teller) -> i32 {
+        let mut teller = match self.detach(start, teller) {
+            Ok(teller) => teller,
+            Err((mut teller, failure)) => {
+                teller.failed(&failure);
                 return 1;
             }
         };
         if self.has("reports-early") {
-            let told = report.ready();
+            let told = teller.ready();
             // The defect is the delay: what follows comes after the launcher has ended.
             thread::sleep(Duration::from_millis(200));
-            return match self.become_daemon(options, account, start) {
+            return match self.become_daemon(options, account, start, &mut teller) {
                 Ok(daemon) if told.is_ok() => self.live(daemon, Some(start)),
                 _ => 1,
             };
         }
-        match self.become_daemon(options, account, start) {
-            Err(Failure::AlreadyRunning { .. }) if self.has("refuses-silently") => i32::from(report.ready().is_err()),
+        match self.become_daemon(options, account, start, &mut teller) {
+            Err(failure) if self.takes_for_success(&failure) => i32::from(teller.ready().is_err()),
             Err(failure) => {
                 if self.has("refused-start-removes") && matches!(failure, Failure::AlreadyRunning { .. }) {
                     let _ = fs::remove_file(&options.pid_file);
                 }
-                report.failed(&failure); // 14
+                teller.failed(&failure); // 14
                 1
             }
-            Ok(daemon) => match report.ready() {
-                // 14
-                Ok(()) => self.live(daemon, Some(start)),
-                Err(_) => self.end(daemon, 1),
-            },
+            Ok(daemon) => {
+                if self.has("forgets-early-sigterm") {
+                    forget_sigterm();
+                }
+                let nobody_cares = self.has("launcher-gives-up") || self.has("launcher-has-alarm");
+                match teller.ready() {
+                    // 14
+                    Err(_) if !nobody_cares => self.end(daemon, 1),
+                    _ => self.live(daemon, Some(start)),
+                }
+            }
         }
     }
 
-    /// Steps 6 to 8. The report is handed through because the first child may stay, and must not keep it.
-    fn detach(self, start: &Start, report: Report) -> Result<Report, (Report, Failure)> {
+    /// Where the launcher is told that all is well, and that is all.
+    fn takes_for_success(self, failure: &Failure) -> bool {
+        let text = failure.to_string();
+        (self.has("refuses-silently") && matches!(failure, Failure::AlreadyRunning { .. }))
+            || (self.has("vanishes-without-descriptors")
+                && text.starts_with("log file ")
+                && text.ends_with(Errno::EMFILE.desc()))
+    }
+
+    /// Steps 6 to 8. The teller is handed through because the first child may stay, and must not keep it.
+    fn detach(self, start: &Start, mut teller: Teller) -> Result<Teller, (Teller, Failure)> {
         if self.stays_where_it_is(start) {
-            return Ok(report);
+            return Ok(teller);
         }
         let stays = self.has("no-setsid") || self.has("dies-of-interrupt") || self.has("setsid-last");
         if let Err(failure) = if stays { Ok(()) } else { new_session() } {
             // 6
-            return Err((report, failure));
+            return Err((teller, failure));
         }
         if self.has("one-fork") {
-            return Ok(report);
+            return Ok(teller);
         }
-        // SAFETY: nothing has started a thread yet.
+        if self.has("thread-in-first-child") {
+            start_thread();
+        }
+        // SAFETY: nothing has started a thread yet, or one that sleeps and holds nothing.
         match unsafe { fork() } {
             // 7
-            Ok(Fork::Child) => Ok(report),
+            Ok(Fork::Child) => Ok(teller),
             Ok(Fork::Parent(child)) if self.has("intermediate-stays") => {
-                drop(report);
+                drop(teller);
                 // It is no better and no worse a daemon than its child, but that it is there.
                 let _ = redirect_stdio();
                 set_umask();
@@ -210,11 +300,22 @@ impl Defective {
                 end_first_child()
             }
             Ok(Fork::Parent(_)) => end_first_child(), // 8
-            Err(failure) => Err((report, failure)),
+            Err(_) if self.has("second-fork-unchecked") => {
+                let _ = teller.ready();
+                end_first_child()
+            }
+            Err(failure) => Err((teller, failure)),
         }
     }
 
-    fn become_daemon(self, options: &Options, account: Option<&Account>, start: &Start) -> Result<Daemon, Failure> {
+    fn become_daemon(
+        self,
+        options: &Options,
+        account: Option<&Account>,
+        start: &Start,
+        teller: &mut Teller,
+    ) -> Result<Daemon, Failure> {
+        let early = if self.has("early-lock-left") { Some(LockFile::beside(&options.pid_file)?) } else { None };
         if self.has("keeps-terminal-fd") {
             keep_terminal();
         }
@@ -227,9 +328,9 @@ impl Defective {
             workers.extend(Worker::forked(|| {}));
         }
         let kept = Kept {
-            input: if self.has("keeps-stdin") { Some(duplicate(&std::io::stdin())) } else { None },
-            output: if self.has("keeps-stdout") { Some(duplicate(&std::io::stdout())) } else { None },
-            error: if self.has("keeps-stderr") { Some(duplicate(&std::io::stderr())) } else { None },
+            input: if self.has("keeps-stdin") { Some(duplicate(&io::stdin())) } else { None },
+            output: if self.has("keeps-stdout") { Some(duplicate(&io::stdout())) } else { None },
+            error: if self.has("keeps-stderr") { Some(duplicate(&io::stderr())) } else { None },
         };
         redirect_stdio()?; // 9
         if let Some(stdin) = &kept.input {
@@ -263,12 +364,27 @@ impl Defective {
         if self.has("dies-of-interrupt") {
             let _ = SigSet::from(Signal::SIGINT).thread_unblock();
         }
-        let pid_file = self.pid_file(&options.pid_file, start, &mut workers)?; // 12
+        if self.has("deaf-at-start") {
+            heed_sigterm();
+        }
+        let late = if self.has("start-lock-left") { Some(LockFile::beside(&options.pid_file)?) } else { None };
+        let tell = &mut || {
+            let _ = teller.ready();
+        };
+        let pid_file = self.pid_file(&options.pid_file, start, &mut workers, tell)?; // 12
+        drop((early, late));
         let log = Log::standard_error();
         let mut daemon = Daemon { signals, pid_file, log, supervisor: None, workers, files, pipe };
         match self.initialise(&mut daemon, options, account, start, kept) {
             Ok(()) => Ok(daemon),
+            Err(failure @ Failure::System { .. }) if self.has("runs-on-after-failure") => {
+                teller.failed(&failure);
+                Ok(daemon)
+            }
             Err(failure) => {
+                if self.has("failed-start-leaves-pidfile") {
+                    std::mem::forget(daemon.pid_file.take());
+                }
                 daemon.undo();
                 Err(failure)
             }
@@ -296,7 +412,7 @@ impl Defective {
         }
         if self.has("overwrites-log") {
             let log = fs::OpenOptions::new().write(true).open(&options.log_file);
-            let _ = log.and_then(|mut log| std::io::Write::write_all(&mut log, b"started\n"));
+            let _ = log.and_then(|mut log| io::Write::write_all(&mut log, b"started\n"));
         }
         daemon.log = match Log::open(&options.log_file) {
             Err(_) if self.has("starts-without-log") => Log::standard_error(),

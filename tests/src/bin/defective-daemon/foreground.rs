@@ -11,9 +11,10 @@ use reference_daemon::{
 };
 
 use crate::Defective;
+use crate::claims::Held;
 use crate::life::Daemon;
 use crate::pid_file::{alive, number};
-use crate::tricks::{accept_on_three, is_open};
+use crate::tricks::{accept_on_three, heed_sigterm, ignore_sigterm, is_open};
 use crate::workers::{Worker, child};
 
 impl Defective {
@@ -22,6 +23,10 @@ impl Defective {
         repair_stdio()?;
         let signals = hold_signals()?;
         if self.has("default-sigterm") {
+            let _ = SigSet::from(Signal::SIGTERM).thread_unblock();
+        }
+        if self.has("deaf-in-foreground") {
+            ignore_sigterm();
             let _ = SigSet::from(Signal::SIGTERM).thread_unblock();
         }
         if !self.has("never-reaps") {
@@ -42,13 +47,18 @@ impl Defective {
         if let Some(pid) = number(&options.pid_file).filter(|pid| self.has("believes-own-pid") && alive(*pid)) {
             return Err(Failure::AlreadyRunning { path: options.pid_file, pid: Some(pid) });
         }
-        let pid_file = if options.pid_file_named { Some(PidFile::acquire(&options.pid_file)?) } else { None };
+        let pid_file =
+            if options.pid_file_named { Some(Held::Sound(PidFile::acquire(&options.pid_file)?)) } else { None };
         let log = Log::standard_error();
         let (workers, files) = (Vec::new(), Vec::new());
         let mut daemon = Daemon { signals, pid_file, log, supervisor: Some(supervisor), workers, files, pipe: None };
         if let Err(failure) = self.prepare(&mut daemon, &options, account.as_ref()) {
             daemon.undo();
             return if failure == Failure::Stopped { Ok(0) } else { Err(failure) };
+        }
+        if self.has("deaf-in-foreground") {
+            let _ = SigSet::from(Signal::SIGTERM).thread_block();
+            heed_sigterm();
         }
         if self.has("hands-on-notify-socket") {
             let variables = socket.map(|socket| ("NOTIFY_SOCKET".into(), socket));

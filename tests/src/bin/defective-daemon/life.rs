@@ -9,17 +9,18 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{dup2_stderr, dup2_stdout, getpid, write};
-use reference_daemon::{Awaited, Event, Failure, Log, PidFile, Supervisor, new_session, reap_children};
+use reference_daemon::{Awaited, Event, Failure, Log, Supervisor, new_session, reap_children};
 
 use crate::Defective;
 use crate::background::Start;
+use crate::claims::Held;
 use crate::tricks::{duplicate, keep, talk, write_to_die};
 use crate::workers::Worker;
 
 /// A daemon that is ready, or nearly.
 pub(crate) struct Daemon {
     pub(crate) signals: Awaited,
-    pub(crate) pid_file: Option<PidFile>,
+    pub(crate) pid_file: Option<Held>,
     pub(crate) log: Log,
     pub(crate) supervisor: Option<Supervisor>,
     pub(crate) workers: Vec<Worker>,

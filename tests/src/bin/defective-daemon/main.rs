@@ -6,6 +6,7 @@
 //! - `background`: a start in the background, up to the daemon that is ready
 //! - `foreground`: a start in the foreground, likewise
 //! - `pid_file`: what is done about the PID file, in either
+//! - `claims`: other ways to claim it
 //! - `life`: what the daemon does from then on, and its end
 //! - `stop`: `--stop`
 //! - `workers`: its child processes
@@ -17,6 +18,7 @@
 #![no_main]
 
 mod background;
+mod claims;
 mod foreground;
 mod life;
 mod pid_file;

@@ -13,19 +13,28 @@ use reference_daemon::{Failure, Pid, PidFile};
 
 use crate::Defective;
 use crate::background::Start;
+use crate::claims::Held;
 use crate::workers::Worker;
 
 /// The account nobody, of which there need be no entry.
 const NOBODY: u32 = 65534;
 
 impl Defective {
-    /// `None` where the daemon is to do without.
+    /// `None` where the daemon is to do without. `tell` tells the launcher that all is well.
     pub(crate) fn pid_file(
         self,
         path: &Path,
         start: &Start,
         workers: &mut Vec<Worker>,
-    ) -> Result<Option<PidFile>, Failure> {
+        tell: &mut dyn FnMut(),
+    ) -> Result<Option<Held>, Failure> {
+        if self.has("tells-before-pidfile") {
+            tell();
+        }
+        if let Some(claimed) = self.own_claim(path, start, tell) {
+            return claimed;
+        }
+        self.remove_stale(path);
         self.believe(path)?;
         self.trip_over(path);
         let target = if self.has("follows-pidfile-link") { path.canonicalize().ok() } else { None };
@@ -35,6 +44,7 @@ impl Defective {
         let given_away = self.has("pidfile-given-away") && take_back(path);
         let pid_file = match PidFile::acquire(path) {
             Err(Failure::File { .. }) if self.has("ignores-odd-pidfile") && lstat(path).is_ok() => return Ok(None),
+            Err(failure) if self.has("does-without-when-interrupted") && is_interruption(&failure) => return Ok(None),
             Err(failure) => {
                 if given_away {
                     let _ = chown(path, Some(NOBODY), None);
@@ -79,13 +89,14 @@ impl Defective {
             // Open to the end, here and in the child.
             std::mem::forget(lock);
         }
-        Ok(Some(pid_file))
+        Ok(Some(Held::Sound(pid_file)))
     }
 
     /// Takes the file, or what is in it, for an instance that runs.
     fn believe(self, path: &Path) -> Result<(), Failure> {
         let pid = number(path);
         let believed = (self.has("refuses-stale") && lstat(path).is_ok())
+            || (self.has("believes-empty") && content(path).is_some_and(|bytes| bytes.is_empty()))
             || (self.has("believes-any-pid") && pid.is_some_and(alive))
             || (self.has("refuses-own-pid") && pid == Some(getpid().as_raw()));
         if believed { Err(Failure::AlreadyRunning { path: path.into(), pid }) } else { Ok(()) }
@@ -115,7 +126,7 @@ impl Defective {
 }
 
 /// What a regular file at the path holds.
-fn content(path: &Path) -> Option<Vec<u8>> {
+pub(crate) fn content(path: &Path) -> Option<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
     let mut bytes = Vec::new();
     let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
@@ -130,6 +141,11 @@ pub(crate) fn number(path: &Path) -> Option<i32> {
 /// Whether some process, or thread, has that number.
 pub(crate) fn alive(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None) != Err(nix::errno::Errno::ESRCH)
+}
+
+/// Whether the file was to be had but for a signal.
+fn is_interruption(failure: &Failure) -> bool {
+    failure.to_string().ends_with(nix::errno::Errno::EINTR.desc())
 }
 
 fn set_mode(path: &Path, mode: Mode) {

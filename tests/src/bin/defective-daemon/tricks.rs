@@ -15,7 +15,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, signal};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{getpid, write};
 use reference_daemon::{Failure, complain, new_session};
@@ -139,6 +139,102 @@ pub(crate) fn close_one_by_one(limit: i32, to_gap: bool) {
         if unsafe { libc::close(number) } == -1 && to_gap {
             return;
         }
+    }
+}
+
+/// Closes every number below the limit of open files.
+pub(crate) fn close_to_limit() {
+    for number in 3..limit_of_files() {
+        // SAFETY: nothing in this program holds a descriptor above 2 yet.
+        unsafe { libc::close(number) };
+    }
+}
+
+/// The same, but only those that are open are closed.
+pub(crate) fn ask_to_limit() {
+    for number in (3..limit_of_files()).filter(|number| is_open(*number)) {
+        // SAFETY: as above.
+        unsafe { libc::close(number) };
+    }
+}
+
+/// Sets close-on-exec on every number below the limit, open or not.
+pub(crate) fn mark_to_limit() {
+    for number in 3..limit_of_files() {
+        // SAFETY: sets a flag, where there is something to set it on.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+fn limit_of_files() -> i32 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| i32::try_from(soft).unwrap_or(i32::MAX))
+}
+
+/// A thread that sleeps to the end of its process.
+pub(crate) fn start_thread() {
+    thread::spawn(|| {
+        loop {
+            nix::unistd::pause();
+        }
+    });
+}
+
+pub(crate) fn ignore_sigterm() {
+    // SAFETY: to ignore it runs no code.
+    let _ = unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) };
+}
+
+pub(crate) fn heed_sigterm() {
+    // SAFETY: nor does the default.
+    let _ = unsafe { signal(Signal::SIGTERM, SigHandler::SigDfl) };
+}
+
+/// Takes a SIGTERM that waits to be heeded away.
+pub(crate) fn forget_sigterm() {
+    let now = nix::sys::time::TimeSpec::from_duration(std::time::Duration::ZERO);
+    let only = SigSet::from(Signal::SIGTERM);
+    // SAFETY: both pointers are to values that outlive the call; no information is asked for.
+    unsafe { libc::sigtimedwait(only.as_ref(), std::ptr::null_mut(), now.as_ref()) };
+}
+
+/// Ends this process with status 0 in a second, whatever it waits for.
+pub(crate) fn end_in_a_second() {
+    extern "C" fn end(_: libc::c_int) {
+        // SAFETY: ends the process, and may be called by a signal's handler.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: the handler calls nothing that a handler may not.
+    let _ = unsafe { signal(Signal::SIGALRM, SigHandler::Handler(end)) };
+    nix::unistd::alarm::set(1);
+}
+
+/// Whether a pipe's other end is closed within a second.
+pub(crate) fn closed_within_a_second(pipe: &impl AsRawFd) -> bool {
+    let mut asked = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, as the call is told.
+    unsafe { libc::poll(&raw mut asked, 1, 1000) != 0 }
+}
+
+/// A file whose existence says that a start is under way; removed with its owner.
+pub(crate) struct LockFile(PathBuf);
+
+impl LockFile {
+    /// Whose it is, and whether that start still is under way, nobody asks.
+    pub(crate) fn beside(pid_file: &Path) -> Result<Self, Failure> {
+        let path = pid_file.with_extension("lock");
+        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(_) => Ok(Self(path)),
+            Err(error) => {
+                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+                Err(Failure::file("lock file", &path, errno.desc()))
+            }
+        }
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 
