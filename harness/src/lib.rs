@@ -37,4 +37,5 @@ pub mod sandbox;
 pub mod scenario;
 pub mod subject;
 mod sys;
+pub mod timeline;
 mod world;

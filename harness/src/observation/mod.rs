@@ -15,8 +15,8 @@ pub use files::{FileFound, FileSeen, parse_pid};
 pub use looks::{Endpoint, Launch, Listener, Look, MainBy, Output, Planted};
 pub use process::{Account, Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
 pub use text::Text;
-pub use trace::{Call, Event, Trace, Traced, What};
 pub(crate) use text::{is_hidden, printable};
+pub use trace::{Call, Event, Trace, Traced, What};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

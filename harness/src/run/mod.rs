@@ -5,9 +5,11 @@
 
 mod outcome;
 mod performing;
+mod tracing;
 mod watching;
 
-pub use outcome::{Judged, Outcome, Recording};
+pub use outcome::{Judged, Outcome, Recording, TracedStart};
+pub use tracing::trace;
 pub use watching::{Watched, watch};
 
 use crate::check::{Check, Level, Profile, Record, UnknownName, catalogue};

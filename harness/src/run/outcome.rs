@@ -2,7 +2,7 @@
 
 use super::{Options, RunError};
 use crate::check::{Check, Level, Profile, Record, Verdict};
-use crate::observation::{Isolation, Text};
+use crate::observation::{Isolation, Launch, Look, Text, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,6 +52,23 @@ pub struct Recording {
     pub duration: Duration,
     /// What was seen.
     pub record: Record,
+}
+
+/// One start, call by call, and what was there at its end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TracedStart {
+    /// The subject's name.
+    pub name: String,
+    /// Its command, `{dir}` filled in.
+    pub command: Vec<Text>,
+    /// How much of a sandbox there was.
+    pub isolation: Isolation,
+    /// The calls.
+    pub trace: Trace,
+    /// The start.
+    pub launch: Launch,
+    /// What was there at rest.
+    pub look: Look,
 }
 
 impl Recording {
