@@ -84,7 +84,7 @@ pub(super) fn whole(timeline: &Timeline<'_>, what: &What) -> String {
             }
             match call.result {
                 Some(result) if result < 0 => text.push_str(&format!(" = {}", errno(result))),
-                Some(mask) if call.name == "umask" => text.push_str(&format!(" = {mask:#05o}")),
+                Some(mask) if call.name == "umask" => text.push_str(&format!(" = 0{mask:03o}")),
                 Some(result) => text.push_str(&format!(" = {result}")),
                 None => {}
             }

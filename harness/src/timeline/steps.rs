@@ -63,6 +63,15 @@ pub struct Taken {
     pub late: bool,
 }
 
+impl Taken {
+    /// Whether it is the lock on the PID file, and not its writing.
+    pub(super) fn is_lock(&self) -> bool {
+        self.step.number == 12 && self.note.as_deref() == Some(LOCKED)
+    }
+}
+
+const LOCKED: &str = "locked";
+
 /// What is there of the steps.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -333,7 +342,7 @@ impl<'a> Search<'a> {
         let Some(first) = written.first().or(made.first()).copied() else { return };
         self.take(12, vec![first], note);
         if let Some(index) = locked.first() {
-            self.take(12, vec![*index], Some("locked".to_owned()));
+            self.take(12, vec![*index], Some(LOCKED.to_owned()));
         }
         if let (Some(made), Some(mask)) = (made.first(), self.taken.iter().find(|t| t.step.number == 10))
             && mask.events[0] > *made
@@ -419,7 +428,7 @@ fn order(taken: &mut [Taken], trace: &Trace, launcher_ended: Option<u64>) -> Vec
         |taken: &[Taken], number: u8| taken.iter().find(|t| t.step.number == number).map(|t| (t.events[0], t.at));
     let foreground = trace.main == Some(0);
     if let Some(ended) = launcher_ended.filter(|_| !foreground) {
-        if let Some(file) = taken.iter_mut().find(|t| t.step.number == 12 && t.note.as_deref() != Some("locked"))
+        if let Some(file) = taken.iter_mut().find(|t| t.step.number == 12 && !t.is_lock())
             && file.at > ended
         {
             let late = format!("{} ms after the launcher ended", in_ms(file.at - ended));

@@ -278,14 +278,10 @@ fn since(last: &mut Option<u64>, at: u64) -> String {
     since
 }
 
-fn is_lock(taken: &Taken) -> bool {
-    taken.step.number == 12 && taken.note.as_deref() == Some("locked")
-}
-
 fn label(taken: &Taken) -> (String, String) {
     let Step { number, short, .. } = taken.step;
     let style = style_of(Some(taken));
-    (style, if is_lock(taken) { format!("{number} {short} locked") } else { format!("{number} {short}") })
+    (style, if taken.is_lock() { format!("{number} {short} locked") } else { format!("{number} {short}") })
 }
 
 fn style_of(taken: Option<&Taken>) -> String {
@@ -304,7 +300,7 @@ fn reset_of(taken: Option<&Taken>) -> &'static str {
 fn note(taken: &Taken) -> Option<String> {
     let note = taken.note.as_ref().filter(|_| taken.late || matches!(taken.step.number, 9 | 11 | 12))?;
     let sign = if taken.late { "▲ " } else { "" };
-    (!is_lock(taken)).then(|| printable(&format!("{sign}{note}")))
+    (!taken.is_lock()).then(|| printable(&format!("{sign}{note}")))
 }
 
 /// Words in `room` columns: the end of a path tells more than its beginning, and what is written less than where.
