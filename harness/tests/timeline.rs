@@ -10,6 +10,7 @@ mod starts;
 use daemonspec::observation::{Call, Event, Exit, Text, Trace, Traced, What};
 use daemonspec::run::TracedStart;
 use daemonspec::timeline::{Timeline, html, json, terminal};
+use html5gum::{DefaultEmitter, Token, Tokenizer};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::path::Path;
@@ -164,7 +165,48 @@ fn render(start: &TracedStart) {
         }
     }
     serde_json::from_str::<Value>(&json::report(&Timeline::new(start))).unwrap();
-    html::report(&Timeline::new(start));
+    let page = html::report(&Timeline::new(start));
+    assert!(page.ends_with("</html>\n"));
+    for (tag, attributes) in tags(&page) {
+        assert!(!attributes.iter().any(|a| a == "src" || a.starts_with("on")), "{tag}: {attributes:?}");
+        assert!(!["script", "style"].contains(&tag.as_str()) || attributes.is_empty(), "{tag}");
+    }
+}
+
+/// Start tags and the names of their attributes, as a browser takes them.
+fn tags(text: &str) -> Vec<(String, Vec<String>)> {
+    let word = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut emitter = DefaultEmitter::default();
+    // What is inside `style` and `script` is no markup.
+    emitter.naively_switch_states(true);
+    let tags: Vec<(String, Vec<String>)> = Tokenizer::new_with_emitter(text, emitter)
+        .map(Result::unwrap)
+        .filter_map(|token| match token {
+            Token::StartTag(tag) => Some((word(&tag.name), tag.attributes.keys().map(|name| word(name)).collect())),
+            Token::Error(error) => panic!("{error:?}"),
+            Token::Comment(_) => panic!("a comment"),
+            _ => None,
+        })
+        .collect();
+    for (once, count) in [("script", 1), ("style", 1), ("html", 1)] {
+        assert_eq!(tags.iter().filter(|(tag, _)| tag == once).count(), count, "{once}");
+    }
+    tags
+}
+
+#[test]
+fn the_page_has_a_lane_for_each_process_and_a_row_for_each_event() {
+    for start in [starts::good(), starts::bad(), starts::foreground()] {
+        let page = html::report(&Timeline::new(&start));
+        assert_eq!(
+            page.matches("<li data-process").count() + page.matches("class=\"beside\"").count(),
+            start.trace.processes.len()
+        );
+        assert_eq!(page.matches("<tr id=\"event-").count(), start.trace.events.len());
+        for word in ["<link", "@import", "url(", "fetch("] {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
 }
 
 #[test]
@@ -330,8 +372,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn whatever_a_trace_holds_it_has_a_timeline(trace in trace(), named in any::<bool>()) {
-        let start = starts::of(trace, named.then_some("/run/d.pid"));
+    fn whatever_a_trace_holds_it_has_a_timeline(trace in trace(), named in any::<bool>(), name in words()) {
+        let start = TracedStart { name, ..starts::of(trace, named.then_some("/run/d.pid")) };
         render(&start);
         valid(&start);
     }

@@ -5,6 +5,7 @@
 
 mod browser;
 #[path = "../../harness/tests/starts/mod.rs"]
+#[allow(dead_code, reason = "the terminal's tests need more of them")]
 mod starts;
 
 use browser::Browser;
@@ -35,7 +36,7 @@ fn no_exception(browser: &Browser) {
 fn picture(browser: &mut Browser, name: &str) {
     // For a person who wants to look: a directory for pictures.
     let Some(directory) = std::env::var_os("DAEMONSPEC_PICTURES") else { return };
-    let answer = browser.ask("Page.captureScreenshot", json!({ "captureBeyondViewport": true, "format": "png" }));
+    let answer = browser.ask("Page.captureScreenshot", json!({ "format": "png" }));
     let encoded = answer["data"].as_str().unwrap();
     std::fs::write(std::path::Path::new(&directory).join(format!("{name}.base64")), encoded).unwrap();
 }
@@ -103,7 +104,7 @@ fn events_are_told() {
     let start = starts::good();
     open(&mut browser, &start);
     browser.click(".badge[data-event] circle");
-    assert!(text(&mut browser, ".detail").contains("step 1 close inherited descriptors"));
+    assert!(text(&mut browser, ".detail").contains("step 1 close descriptors"));
     assert_eq!(browser.value("document.querySelectorAll('tr.chosen').length"), 1);
 
     browser.value("document.querySelector('.plot').focus()");

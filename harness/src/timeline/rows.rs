@@ -36,6 +36,9 @@ impl Words {
     }
 }
 
+/// The standard streams are put on it one by one, and shown together.
+pub(super) const DEV_NULL: &str = "/dev/null on";
+
 /// A moment that concerns all processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
@@ -154,27 +157,15 @@ pub(super) fn rows(timeline: &Timeline<'_>) -> Vec<Row> {
         };
         let begets = if let What::Child(child) = event.what { Some(child) } else { None };
         let times = if let What::Call(call) = &event.what { u64::from(call.times.max(1)) } else { 1 };
-        let is_more =
+        let ends = matches!(event.what, What::Ended(_));
+        let next = Row::Does { at: event.at, process: event.process, words, times, begets, step, ends };
+        let calls_between =
             more.as_ref().is_some_and(|(_, calls)| calls.iter().any(|(process, _)| *process == event.process));
-        if !is_more {
-            if let Some(Row::Does { process, words: last, times: so_far, step: last_step, begets: last_begets, .. }) =
-                rows.last_mut()
-                && *process == event.process
-                && *last_step == step
-                && joins(last, &words, step.is_some(), last_begets.is_some() == begets.is_some())
-                && begets.is_none_or(|child| !timeline.chain.contains(&child))
-                && last_begets.is_none_or(|child| !timeline.chain.contains(&child))
-            {
-                *so_far += times;
-                if step.is_some() && last.rest != words.rest && last.verb == "/dev/null on" {
-                    last.rest = format!("{} {}", last.rest, words.rest);
-                }
-                continue;
-            }
+        if !calls_between && rows.last_mut().is_some_and(|last| join(last, &next, &timeline.chain)) {
+            continue;
         }
         flush(&mut rows, &mut more);
-        let ends = matches!(event.what, What::Ended(_));
-        rows.push(Row::Does { at: event.at, process: event.process, words, times, begets, step, ends });
+        rows.push(next);
     }
     flush(&mut rows, &mut more);
     rows.extend(moments.map(|(at, moment)| Row::All { at, moment }));
@@ -195,9 +186,23 @@ fn count(more: &mut Option<(u64, Vec<(usize, u64)>)>, at: u64, process: usize, t
     }
 }
 
-/// Whether two things that follow one another are one row.
-fn joins(last: &Words, next: &Words, is_step: bool, same_kind: bool) -> bool {
-    same_kind && last.verb == next.verb && (is_step || (last.path == next.path && last.rest == next.rest))
+/// Makes `next` a part of `last`, where they are the same thing done again.
+fn join(last: &mut Row, next: &Row, chain: &[usize]) -> bool {
+    let Row::Does { process, words, times, begets, step, .. } = last else { return false };
+    let Row::Does { process: by, words: more, times: again, begets: another, step: of, .. } = next else {
+        return false;
+    };
+    let beside = |child: &Option<usize>| child.is_none_or(|child| !chain.contains(&child));
+    let alike = words.verb == more.verb && (step.is_some() || (words.path == more.path && words.rest == more.rest));
+    let same_kind = begets.is_some() == another.is_some() && beside(begets) && beside(another);
+    if process != by || step != of || !alike || !same_kind {
+        return false;
+    }
+    *times += again;
+    if words.verb == DEV_NULL {
+        words.rest = format!("{} {}", words.rest, more.rest);
+    }
+    true
 }
 
 fn is_fork(call: &Call) -> bool {
@@ -232,13 +237,13 @@ fn error(call: &Call) -> String {
 
 /// A call that is a step.
 fn step_words(call: &Call, step: u8) -> Words {
-    let words = match (step, call.name.as_str()) {
+    match (step, call.name.as_str()) {
+        (2 | 3 | 6, name) => Words::new(name),
         (9, "dup2" | "dup3") => {
             let target = call.arguments.as_str().split(',').nth(1).unwrap_or_default().trim();
-            Words::new("/dev/null on").and(target)
+            Words::new(DEV_NULL).and(target)
         }
-        (9, _) => Words::new("/dev/null on").and(call.result.map(|fd| fd.to_string()).unwrap_or_default()),
-        (2 | 3 | 6 | 13, name) if step != 13 => Words::new(name),
+        (9, _) => Words::new(DEV_NULL).and(call.result.map(|fd| fd.to_string()).unwrap_or_default()),
         (11, name) => Words::on(name, call.path.as_ref()),
         (12, "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2") => {
             Words::on("write", call.path.as_ref()).and(quoted(call).unwrap_or_default())
@@ -247,9 +252,8 @@ fn step_words(call: &Call, step: u8) -> Words {
         (14, "write" | "writev") => {
             Words::new("write").and(format!("{} to pipe", quoted(call).unwrap_or_default()).trim())
         }
-        _ => return of_note(call).unwrap_or_else(|| said(call)),
-    };
-    words
+        _ => of_note(call).unwrap_or_else(|| said(call)),
+    }
 }
 
 /// A call that changes something others can see, or takes time; `None` for what says little.

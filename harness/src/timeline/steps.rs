@@ -209,11 +209,8 @@ impl<'a> Search<'a> {
                         "SIG_BLOCK" => {
                             saved.insert(event.process);
                         }
-                        "SIG_SETMASK" => {
-                            if !saved.remove(&event.process) && empty && self.chain.contains(&event.process) {
-                                found.push(index);
-                            }
-                        }
+                        "SIG_SETMASK" if saved.remove(&event.process) => {}
+                        "SIG_SETMASK" if empty && self.chain.contains(&event.process) => found.push(index),
                         _ => {}
                     }
                 }

@@ -259,7 +259,7 @@ fn one(out: &mut String, timeline: &Timeline<'_>, lanes: &mut Lanes, row: &Row, 
 }
 
 fn repeated(words: &Words, times: u64) -> Words {
-    let plain = words.verb != "/dev/null on";
+    let plain = words.verb != rows::DEV_NULL;
     let mut words = words.clone();
     if times > 1 && plain {
         words.rest = format!("{} ×{times}", words.rest).trim().to_owned();

@@ -11,7 +11,6 @@ pub(crate) struct Start {
     at: u64,
 }
 
-#[allow(dead_code, reason = "not every test file needs all of them")]
 impl Start {
     /// A launcher of that id, which has just executed a program.
     pub(crate) fn new(pid: Pid, program: &str) -> Self {
