@@ -97,6 +97,12 @@ fn the_terminal_s_is_as_committed() {
 }
 
 #[test]
+fn the_guide_s_sample_is_current() {
+    let guide = include_str!("../../docs/guide/timelines.md");
+    assert!(guide.contains(&shown(&starts::bad(), false)), "docs/guide/timelines.md shows tests/timeline/bad.txt");
+}
+
+#[test]
 fn json_is_as_committed() {
     compare("tests/timeline/bad.json", &json::report(&Timeline::new(&starts::bad())));
 }
