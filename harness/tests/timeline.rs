@@ -133,8 +133,38 @@ fn a_mask_that_is_put_back_is_not_reset() {
     start.silent(0, "rt_sigprocmask", "SIG_SETMASK, []", 1);
     start.silent(child, "rt_sigprocmask", "SIG_SETMASK, []", 1);
     assert!(not_seen(&start.done(Some(child), None)).contains(&3));
+    // While a thread is made, in which all is to be blocked.
+    start.silent(child, "rt_sigprocmask", "SIG_SETMASK, [62 signals]", 1);
+    start.silent(child, "rt_sigprocmask", "SIG_BLOCK, [64 signals]", 1);
+    start.silent(child, "rt_sigprocmask", "SIG_SETMASK, [62 signals]", 1);
+    start.silent(child, "rt_sigprocmask", "SIG_SETMASK, []", 1);
+    assert!(not_seen(&start.done(Some(child), None)).contains(&3));
     start.silent(child, "rt_sigprocmask", "SIG_SETMASK, []", 1);
     assert!(!not_seen(&start.done(Some(child), None)).contains(&3));
+}
+
+#[test]
+fn a_umask_that_is_only_read_is_not_set() {
+    let mut start = starts::Start::new(7, "/bin/x");
+    start.call(0, "umask", "0777", 0o22).call(0, "umask", "0022", 0o777);
+    let child = start.fork(0, 8);
+    assert!(not_seen(&start.done(Some(child), None)).contains(&10));
+    start.call(child, "umask", "0027", 0o22);
+    assert_eq!(steps(&start.done(Some(child), None)), [(5, 0), (10, child)]);
+}
+
+#[test]
+fn what_a_script_does_before_it_executes_the_daemon_is_no_step() {
+    let mut start = starts::Start::new(7, "/bin/sh");
+    start.on(0, "dup2", "3, 2", "/dev/null", 2).call(0, "umask", "0", 0o22);
+    start.push(0, What::Program(Text::new(b"/usr/sbin/mydaemon")));
+    start.call(0, "umask", "0022", 0);
+    let child = start.fork(0, 8);
+    assert_eq!(steps(&start.done(Some(child), None)), [(10, 0), (5, 0)]);
+    // What starts daemons may execute them at the end.
+    start.on(child, "dup2", "3, 2", "/dev/null", 2);
+    start.push(child, What::Program(Text::new(b"/usr/sbin/other")));
+    assert_eq!(steps(&start.done(Some(child), None)), [(10, 0), (5, 0), (9, child)]);
 }
 
 #[test]
@@ -375,7 +405,7 @@ fn trace() -> impl Strategy<Value = Trace> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn whatever_a_trace_holds_it_has_a_timeline(trace in trace(), named in any::<bool>(), name in words()) {

@@ -96,6 +96,8 @@ struct Tick {
 }
 
 struct Birth {
+    /// On the way to the daemon.
+    main: bool,
     x: String,
     from: u32,
     to: u32,
@@ -146,7 +148,7 @@ impl Axis {
         let end = (timeline.end() as f64 * 1.02).max(1.0);
         let steps = timeline.taken.iter().filter_map(|t| trace.events.get(*t.events.last()?)).map(|event| event.at);
         let last = steps.chain(trace.launcher_ended().map(|(at, _)| at)).chain(trace.ready).max();
-        let focus = last.map_or(end, |last| last as f64 * 1.08).clamp(1.0, end);
+        let focus = last.map_or(end, |last| last as f64 * 1.12).clamp(1.0, end);
         Axis { end, zoom: (end / focus).clamp(1.0, MOST_ZOOM) }
     }
 
@@ -196,7 +198,8 @@ fn page(timeline: &Timeline<'_>) -> Page {
     let births = trace.events.iter().filter_map(|event| {
         let What::Child(child) = event.what else { return None };
         let (from, to) = (tracks.get(&event.process)?.0, tracks.get(&child)?.0);
-        Some(Birth { x: axis.x(event.at), from, to: if to > from { to - 9 } else { to + 9 } })
+        let main = timeline.chain.contains(&child);
+        Some(Birth { main, x: axis.x(event.at), from, to: if to > from { to - 9 } else { to + 9 } })
     });
     let facts = [
         counted(trace.processes.len() as u64, "process", "processes"),
@@ -342,11 +345,7 @@ fn badges(timeline: &Timeline<'_>, axis: &Axis, lanes: &[Lane]) -> Vec<Badge> {
     let mut badges = Vec::new();
     for lane in lanes.iter().filter(|lane| lane.main) {
         let taken: Vec<&Taken> = timeline.taken.iter().filter(|taken| taken.process == lane.process).collect();
-        let mut places: Vec<f64> = taken.iter().map(|taken| axis.percent(taken.at) / 100.0 * width).collect();
-        for index in 0..places.len() {
-            let before = if index == 0 { APART / 2.0 } else { places[index - 1] + APART };
-            places[index] = places[index].max(before);
-        }
+        let places = spread(taken.iter().map(|taken| axis.percent(taken.at) / 100.0 * width).collect(), width);
         for (taken, place) in taken.into_iter().zip(places) {
             let Some(event) = taken.events.first() else { continue };
             badges.push(Badge {
@@ -368,6 +367,26 @@ fn badges(timeline: &Timeline<'_>, axis: &Axis, lanes: &[Lane]) -> Vec<Badge> {
 fn words_of(taken: &Taken) -> String {
     let locked = if taken.is_lock() { " locked" } else { "" };
     format!("{}{locked}", taken.step.short)
+}
+
+/// Moves what is too close together apart, to both sides alike, as little as can be; `places` are in order.
+fn spread(places: Vec<f64>, width: f64) -> Vec<f64> {
+    // Without the distances that have to be between them, they only have to be in order: what is not is put in one place, and
+    // that is the middle.
+    let mut groups: Vec<(f64, f64)> = Vec::new();
+    for (index, place) in places.iter().enumerate() {
+        groups.push((place - index as f64 * APART, 1.0));
+        while let [.., before, last] = groups.as_mut_slice() {
+            if before.0 / before.1 <= last.0 / last.1 {
+                break;
+            }
+            *before = (before.0 + last.0, before.1 + last.1);
+            groups.pop();
+        }
+    }
+    let middles = groups.into_iter().flat_map(|(sum, count)| std::iter::repeat_n(sum / count, count as usize));
+    let (first, last) = (APART / 2.0, width - APART / 2.0 - places.len().saturating_sub(1) as f64 * APART);
+    middles.enumerate().map(|(index, middle)| middle.min(last).max(first) + index as f64 * APART).collect()
 }
 
 fn said(taken: &Taken) -> String {
@@ -430,4 +449,18 @@ fn events(timeline: &Timeline<'_>) -> Vec<Row> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_close_is_moved_to_both_sides_and_stays_inside() {
+        assert_eq!(spread(vec![100.0, 300.0], 1000.0), [100.0, 300.0]);
+        assert_eq!(spread(vec![100.0, 100.0], 1000.0), [88.5, 111.5]);
+        assert_eq!(spread(vec![0.0, 0.0], 1000.0), [11.5, 34.5]);
+        assert_eq!(spread(vec![1000.0, 1000.0], 1000.0), [965.5, 988.5]);
+        assert_eq!(spread(Vec::new(), 1000.0), [] as [f64; 0]);
+    }
 }

@@ -54,20 +54,24 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// The name of the program that a process executes at its end.
+    /// The name of the program that a process executes at its end: its own last one, or what begot it executed then.
     fn program(&self, process: usize) -> Option<String> {
         let trace = &self.start.trace;
         let mut at = Some(process);
+        let mut until = trace.events.len();
         // Bounded: processes that were read from a file may beget one another.
         for _ in 0..=trace.processes.len() {
             let index = at?;
-            let executed = trace.events.iter().rev().find_map(|event| match &event.what {
+            let executed = trace.events[..until].iter().rev().find_map(|event| match &event.what {
                 What::Program(path) if event.process == index => Some(path),
                 _ => None,
             });
             if let Some(path) = executed {
                 return Some(printable(base(path.as_str())));
             }
+            let birth =
+                trace.events.iter().position(|event| matches!(event.what, What::Child(child) if child == index));
+            until = birth.unwrap_or(until);
             at = trace.processes.get(index)?.parent;
         }
         None

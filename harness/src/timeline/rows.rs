@@ -238,7 +238,7 @@ fn error(call: &Call) -> String {
 /// A call that is a step.
 fn step_words(call: &Call, step: u8) -> Words {
     match (step, call.name.as_str()) {
-        (2 | 3 | 6, name) => Words::new(name),
+        (1, "close") | (2 | 3 | 6, _) => Words::new(&call.name),
         (9, "dup2" | "dup3") => {
             let target = call.arguments.as_str().split(',').nth(1).unwrap_or_default().trim();
             Words::new(DEV_NULL).and(target)

@@ -116,6 +116,8 @@ struct Search<'a> {
     trace: &'a Trace,
     chain: &'a [usize],
     launcher_ended: Option<u64>,
+    /// Where the launcher's own program begins: what a script does before it executes that is no step.
+    begins: usize,
     taken: Vec<Taken>,
 }
 
@@ -134,7 +136,7 @@ impl<'a> Search<'a> {
 
     /// The calls on the way to the daemon.
     fn calls(&self) -> impl Iterator<Item = (usize, &'a Event, &'a Call)> {
-        self.trace.calls().filter(|(_, event, _)| self.chain.contains(&event.process))
+        self.trace.calls().filter(|(index, event, _)| *index >= self.begins && self.chain.contains(&event.process))
     }
 
     /// Those that did what they are for.
@@ -194,23 +196,29 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// C libraries block all signals around a fork and put the old mask back. That resets nothing.
+    /// C libraries and programs block signals around a fork, or while they make a thread, and put the old mask back. That resets
+    /// nothing.
     fn mask(&mut self) {
-        let mut saved: BTreeSet<usize> = BTreeSet::new();
+        // How often the old mask is still to be put back, by thread; a child begins with what its parent had.
+        let mut owed: BTreeMap<i32, u32> = BTreeMap::new();
         let mut found = Vec::new();
         for (index, event) in self.trace.events.iter().enumerate() {
+            let thread = event.thread;
+            let owes = owed.get(&thread).copied().unwrap_or(0);
             match &event.what {
-                What::Child(child) if saved.contains(&event.process) => {
-                    saved.insert(*child);
+                What::Child(child) => {
+                    if let Some(child) = self.trace.processes.get(*child) {
+                        owed.entry(child.pid).or_insert(owes);
+                    }
                 }
+                What::Thread(id) => drop(owed.entry(*id).or_insert(owes)),
                 What::Call(call) if !call.loader && matches!(call.name.as_str(), "rt_sigprocmask" | "sigprocmask") => {
                     let empty = !call.arguments.as_str().contains('[') || call.arguments.as_str().contains("[]");
                     match word(call, 0) {
-                        "SIG_BLOCK" => {
-                            saved.insert(event.process);
-                        }
-                        "SIG_SETMASK" if saved.remove(&event.process) => {}
-                        "SIG_SETMASK" if empty && self.chain.contains(&event.process) => found.push(index),
+                        "SIG_BLOCK" => drop(owed.insert(thread, owes.saturating_add(1))),
+                        "SIG_SETMASK" if owes > 0 => drop(owed.insert(thread, owes - 1)),
+                        "SIG_SETMASK" if !empty => drop(owed.insert(thread, 1)),
+                        "SIG_SETMASK" if index >= self.begins && self.is_first_thread(event) => found.push(index),
                         _ => {}
                     }
                 }
@@ -220,6 +228,12 @@ impl<'a> Search<'a> {
         for index in found {
             self.take(3, vec![index], None);
         }
+    }
+
+    /// Whether something is done by a process on the way, in the thread that it began with.
+    fn is_first_thread(&self, event: &Event) -> bool {
+        let process = self.trace.processes.get(event.process);
+        self.chain.contains(&event.process) && process.is_some_and(|process| process.pid == event.thread)
     }
 
     /// Forks, the new session between them, and the ends.
@@ -282,8 +296,23 @@ impl<'a> Search<'a> {
     }
 
     fn surroundings(&mut self) {
-        for (index, _, call) in self.done(&["umask"]) {
-            self.take(10, vec![index], Some(call.arguments.short(12)).filter(|mask| !mask.is_empty()));
+        let masks = self.done(&["umask"]);
+        let mask = |call: &Call| i64::from_str_radix(word(call, 0), 8).ok();
+        // The only way to read it is to set it, and to set it back.
+        let is_read = |first: usize| match (masks.get(first), masks.get(first + 1)) {
+            (Some((_, one, set)), Some((_, other, back))) => {
+                one.process == other.process && set.result.is_some() && set.result == mask(back)
+            }
+            _ => false,
+        };
+        let mut place = 0;
+        while let Some((index, _, call)) = masks.get(place) {
+            if is_read(place) {
+                place += 2;
+                continue;
+            }
+            self.take(10, vec![*index], Some(call.arguments.short(12)).filter(|mask| !mask.is_empty()));
+            place += 1;
         }
         let moves = self.done(&["chdir", "fchdir"]);
         let to = |call: &Call| call.path.as_ref().map_or("", |path| path.as_str()).to_owned();
@@ -331,7 +360,7 @@ impl<'a> Search<'a> {
                 "symlink" | "symlinkat" | "creat" if on => made.push(index),
                 "open" | "openat" | "openat2" if on && call.arguments.as_str().contains("O_CREAT") => made.push(index),
                 "flock" if on && !call.arguments.as_str().contains("LOCK_UN") => locked.push(index),
-                "fcntl" if on && call.arguments.as_str().contains("LK, F_WRLCK") => locked.push(index),
+                "fcntl" if on && call.arguments.as_str().contains("F_WRLCK") => locked.push(index),
                 _ => {}
             }
         }
@@ -390,7 +419,11 @@ fn shorten(path: &str) -> String {
 pub(super) fn find(start: &TracedStart, chain: &[usize]) -> Found {
     let trace = &start.trace;
     let launcher_ended = trace.launcher_ended().map(|(at, _)| at);
-    let mut search = Search { trace, chain, launcher_ended, taken: Vec::new() };
+    let second = chain.get(1).copied();
+    let birth = trace.events.iter().position(|event| matches!(event.what, What::Child(child) if Some(child) == second));
+    let before = &trace.events[..birth.unwrap_or(0)];
+    let begins = before.iter().rposition(|e| e.process == 0 && matches!(e.what, What::Program(_))).unwrap_or(0);
+    let mut search = Search { trace, chain, launcher_ended, begins, taken: Vec::new() };
     search.descriptors();
     search.signals();
     search.mask();

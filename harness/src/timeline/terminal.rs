@@ -345,18 +345,19 @@ fn wrapped(out: &mut String, style: Style, name: &str, text: &str) {
 fn footer(out: &mut String, timeline: &Timeline<'_>, verbose: bool) {
     let trace = &timeline.start.trace;
     out.push('\n');
+    let ms = |at: u64| format!("{}\u{a0}ms", in_ms(at));
     let mut moments = Vec::new();
     if trace.main != Some(0) && !trace.processes.is_empty() {
         moments.push(match trace.launcher_ended() {
             Some((at, Exit::Status(status))) => {
-                format!("the launcher ended after {} ms with status {status}", in_ms(at))
+                format!("the launcher ended after {} with status {status}", ms(at))
             }
-            Some((at, exit)) => format!("the launcher was ended by {exit} after {} ms", in_ms(at)),
+            Some((at, exit)) => format!("the launcher was ended by {exit} after {}", ms(at)),
             None => "the launcher did not end".to_owned(),
         });
     }
-    moments.extend(trace.ready.map(|at| format!("ready after {} ms", in_ms(at))));
-    moments.extend(trace.rest.map(|at| format!("at rest after {} ms", in_ms(at))));
+    moments.extend(trace.ready.map(|at| format!("ready after {}", ms(at))));
+    moments.extend(trace.rest.map(|at| format!("at rest after {}", ms(at))));
     if !moments.is_empty() {
         wrapped(out, Style::new(), "seen:    ", &moments.join(", "));
     }
