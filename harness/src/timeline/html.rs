@@ -345,7 +345,8 @@ fn badges(timeline: &Timeline<'_>, axis: &Axis, lanes: &[Lane]) -> Vec<Badge> {
     let mut badges = Vec::new();
     for lane in lanes.iter().filter(|lane| lane.main) {
         let taken: Vec<&Taken> = timeline.taken.iter().filter(|taken| taken.process == lane.process).collect();
-        let places = spread(taken.iter().map(|taken| axis.percent(taken.at) / 100.0 * width).collect(), width);
+        let meant: Vec<f64> = taken.iter().map(|taken| axis.percent(taken.at) / 100.0 * width).collect();
+        let places = spread(&meant, width);
         for (taken, place) in taken.into_iter().zip(places) {
             let Some(event) = taken.events.first() else { continue };
             badges.push(Badge {
@@ -370,7 +371,7 @@ fn words_of(taken: &Taken) -> String {
 }
 
 /// Moves what is too close together apart, to both sides alike, as little as can be; `places` are in order.
-fn spread(places: Vec<f64>, width: f64) -> Vec<f64> {
+fn spread(places: &[f64], width: f64) -> Vec<f64> {
     // Without the distances that have to be between them, they only have to be in order: what is not is put in one place, and
     // that is the middle.
     let mut groups: Vec<(f64, f64)> = Vec::new();
@@ -457,10 +458,10 @@ mod tests {
 
     #[test]
     fn what_is_close_is_moved_to_both_sides_and_stays_inside() {
-        assert_eq!(spread(vec![100.0, 300.0], 1000.0), [100.0, 300.0]);
-        assert_eq!(spread(vec![100.0, 100.0], 1000.0), [88.5, 111.5]);
-        assert_eq!(spread(vec![0.0, 0.0], 1000.0), [11.5, 34.5]);
-        assert_eq!(spread(vec![1000.0, 1000.0], 1000.0), [965.5, 988.5]);
-        assert_eq!(spread(Vec::new(), 1000.0), [] as [f64; 0]);
+        assert_eq!(spread(&[100.0, 300.0], 1000.0), [100.0, 300.0]);
+        assert_eq!(spread(&[100.0, 100.0], 1000.0), [88.5, 111.5]);
+        assert_eq!(spread(&[0.0, 0.0], 1000.0), [11.5, 34.5]);
+        assert_eq!(spread(&[1000.0, 1000.0], 1000.0), [965.5, 988.5]);
+        assert_eq!(spread(&[], 1000.0), [] as [f64; 0]);
     }
 }
