@@ -32,14 +32,19 @@ impl<'a> Case<'a> {
 
     /// The start in which the writer of the PID file was held before that was whole.
     fn start_before_pidfile(&self) -> Result<(&'a Trial, &'a Launch, &'a Look), Unseen> {
-        let (seen, trials) = self.trials("held")?;
-        let Some((name, trial)) = trials.into_iter().find(|(_, trial)| trial.at.as_str() != BIRTH) else {
+        let (seen, _) = self.trials("held")?;
+        let Some((name, trial)) = seen.trials().find(|(_, trial)| trial.at.as_str() != BIRTH) else {
             return broken("the call that writes the PID file was not seen");
         };
         let (launch, look) = (seen.launch(name)?, seen.look(name)?);
-        match launch.ended {
-            None => broken("the launcher did not end"),
-            Some(_) => Ok((trial, launch, look)),
+        match (launch.ended, trial.reached) {
+            (None, _) => broken("the launcher did not end"),
+            // The launcher ended before anybody came to that call: there is nothing worse.
+            (Some(_), false) if launch.pidfile_at_exit.as_ref().and_then(FileSeen::number).is_none() => {
+                Ok((trial, launch, look))
+            }
+            (Some(_), false) => broken("the PID file was written otherwise than in the start before"),
+            (Some(_), true) => Ok((trial, launch, look)),
         }
     }
 

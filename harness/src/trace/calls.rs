@@ -4,6 +4,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 use std::collections::BTreeMap;
+use std::time::Duration;
 use syscalls::{Sysno, x86::Sysno as Sysno32};
 
 /// What an argument means.
@@ -182,6 +183,9 @@ const KNOWN: &[Known] = &[
     call("nanosleep", START, &[Time]),
     call("clock_nanosleep", START, &[Number, Hex, Time]),
     call("kill", BOTH, &[Number, Signal]),
+    call("alarm", START | LEAVING, &[Number]).silent(),
+    call("setitimer", START | LEAVING, &[Number, Hidden]).silent(),
+    call("timer_settime", START | LEAVING, &[Number, Hex, Hidden]).silent(),
     call("read", FILES, &[Fd]),
     call("pread64", FILES, &[Fd]),
     call("readv", FILES, &[Fd]),
@@ -202,6 +206,9 @@ const KNOWN: &[Known] = &[
 const DUPLICATES: [libc::c_int; 2] = [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC];
 const LOCKS: [libc::c_int; 4] = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
 const MARKS: [libc::c_int; 2] = [libc::F_GETFD, libc::F_SETFD];
+
+/// Descriptors below this one are seen to be closed at a start.
+const MOST_CLOSED: u64 = 256;
 
 /// Calls by the 32-bit interface, and those of the x32 one, all stop: they are told apart by whoever looks.
 const TOLD_APART: u32 = libc::SECCOMP_RET_TRACE;
@@ -232,6 +239,35 @@ pub(super) fn known(architecture: u32, number: i64) -> Option<(&'static Known, b
     };
     let name = plain(name);
     KNOWN.iter().find(|known| known.name == name).map(|known| (known, compat))
+}
+
+/// What a call does to its process's alarm.
+pub(super) enum Alarm {
+    Off,
+    After(Duration),
+    /// Again and again, or at a time of some clock.
+    Sometime,
+}
+
+/// What the call does to its process's alarm, if it is one of those.
+pub(super) fn alarm(known: &Known, tid: crate::observation::Pid, arguments: &[u64; 6]) -> Option<Alarm> {
+    // The interval of the later ones comes before the time of the first, each in seconds and a smaller unit.
+    let timer =
+        |address: u64, unit: u64| match (super::decode::words(tid, address), super::decode::words(tid, address + 16)) {
+            (_, Some([0, 0])) => Alarm::Off,
+            (Some([0, 0]), Some([seconds, part])) => Alarm::After(
+                Duration::from_secs(seconds).saturating_add(Duration::from_nanos(part.saturating_mul(unit))),
+            ),
+            _ => Alarm::Sometime,
+        };
+    match known.name {
+        "alarm" if arguments[0] as u32 == 0 => Some(Alarm::Off),
+        "alarm" => Some(Alarm::After(Duration::from_secs(u64::from(arguments[0] as u32)))),
+        "setitimer" if arguments[0] as i32 == libc::ITIMER_REAL => Some(timer(arguments[1], 1000)),
+        "timer_settime" if arguments[1] != 0 => Some(Alarm::Sometime),
+        "timer_settime" => Some(timer(arguments[2], 1)),
+        _ => None,
+    }
 }
 
 impl Calls {
@@ -277,6 +313,10 @@ impl Calls {
                 for command in self.commands() {
                     chain.push(condition(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command as u64)?);
                 }
+            }
+            // Whoever closes all numbers up to a limit is known by the first of them; to count is what `Descriptors` is for.
+            if name == "close" && self == Calls::Start {
+                chain.push(condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Lt, MOST_CLOSED)?);
             }
             rules.insert(i64::from(number.id()), chain);
         }

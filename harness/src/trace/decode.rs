@@ -173,6 +173,11 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) 
     meaning
 }
 
+/// Two C longs of a 64-bit process's.
+pub(super) fn words(tid: Pid, address: u64) -> Option<[u64; 2]> {
+    Some([word_at(tid, address, false)?, word_at(tid, address + 8, false)?])
+}
+
 /// A C long of the process's.
 fn word_at(tid: Pid, address: u64, compat: bool) -> Option<u64> {
     let bytes = memory(tid, address, if compat { 4 } else { 8 });

@@ -13,6 +13,7 @@ pub(crate) use calls::Calls;
 use crate::observation::{Call, Event, Exit, Pid, Text, Trace, Traced, What};
 use crate::observe;
 use crate::sys::ptrace::{self, Resume, Stopped};
+use calls::Alarm;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -107,8 +108,11 @@ pub(crate) struct Tracer {
     listening: Vec<Pid>,
     held: Vec<Pid>,
     has_reached: bool,
-    /// Whether something has happened since it was last asked by which the subject may have become ready.
-    is_news: bool,
+    /// When a call last returned by which the subject may have become ready, and nobody has asked yet.
+    news: Option<u64>,
+    /// When an alarm goes off that a process has set, if that can be told: nobody sees from outside that it does not just
+    /// sleep.
+    alarms: BTreeMap<usize, Option<Instant>>,
 }
 
 impl Tracer {
@@ -131,7 +135,8 @@ impl Tracer {
             listening: Vec::new(),
             held: Vec::new(),
             has_reached: false,
-            is_news: false,
+            news: None,
+            alarms: BTreeMap::new(),
         })
     }
 
@@ -142,6 +147,11 @@ impl Tracer {
         self.trace.main = main.and_then(|main| self.trace.processes.iter().rposition(|process| process.pid == main));
         self.runs = false;
         self.trace.clone()
+    }
+
+    /// How the start is steered.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.steering.plan
     }
 
     /// Whether a thread is held.
@@ -171,15 +181,21 @@ impl Tracer {
         live.map(|(process, _)| process.pid).collect()
     }
 
-    /// Whether the subject may have become ready since this was last asked.
-    pub(crate) fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.is_news)
+    /// When the subject may have become ready, if it may have since this was last asked.
+    pub(crate) fn take_news(&mut self) -> Option<u64> {
+        self.news.take()
     }
 
-    /// Notes that all that means "ready" is there.
-    pub(crate) fn note_ready(&mut self) {
-        let now = self.now();
-        self.trace.ready.get_or_insert(now);
+    /// Notes that all that means "ready" was there then.
+    pub(crate) fn note_ready(&mut self, at: u64) {
+        self.trace.ready.get_or_insert(at);
+    }
+
+    /// Whether a process that lives will be woken by an alarm before the deadline.
+    pub(crate) fn will_be_woken(&self, deadline: Instant) -> bool {
+        let now = Instant::now();
+        let is_to_come = |at: &Option<Instant>| at.is_none_or(|at| now <= at && at < deadline);
+        self.alarms.iter().any(|(process, at)| is_to_come(at) && !self.notes[*process].has_ended)
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -355,6 +371,13 @@ impl Tracer {
         let known = calls::known(info.architecture, number);
         let known = known.filter(|(known, _)| self.runs && self.steering.calls.include(known, &arguments));
         let Some((known, compat)) = known else { return ptrace::resume(tid, Resume::On, 0) };
+        if let Some(alarm) = calls::alarm(known, tid, &arguments) {
+            match alarm {
+                Alarm::Off => self.alarms.remove(&process),
+                Alarm::After(after) => self.alarms.insert(process, Instant::now().checked_add(after)),
+                Alarm::Sometime => self.alarms.insert(process, None),
+            };
+        }
         let notes = &mut self.notes[process];
         let is_loader = notes.loader.contains(&info.instruction);
         let count = notes.counts.entry(known.name).or_default();
@@ -443,7 +466,7 @@ impl Tracer {
             }
             self.put_together(event);
         }
-        self.is_news = true;
+        self.news = Some(self.now());
         if afterwards == Some(Deed::HoldAfter) {
             return self.held.push(tid);
         }

@@ -61,7 +61,6 @@ impl World<'_> {
                 break;
             }
         }
-        self.note_readiness();
     }
 
     fn take_in_change(&mut self) -> bool {
@@ -74,6 +73,7 @@ impl World<'_> {
                 Exit::Signal(libc::WTERMSIG(status))
             } else {
                 self.tracer.iter_mut().for_each(|tracer| tracer.stopped(pid, status));
+                self.note_readiness();
                 continue;
             };
             self.exits.insert(pid, exit);

@@ -246,8 +246,7 @@ impl World<'_> {
     /// Lets the shell reap the launcher, and waits for its mark on the terminal.
     pub(super) fn reap_launcher(&mut self) -> Acted<Option<Exit>> {
         let Some((launcher, _)) = self.launcher.take() else { return Ok(None) };
-        self.order(Order::Reap);
-        let status = self.answer()?;
+        let ended = self.reap(self.logins.len().saturating_sub(1), launcher)?;
         let deadline = self.deadline();
         // Where the terminal no longer takes output there is no mark, and nothing later can be told apart either.
         self.await_that(deadline, |world| {
@@ -256,9 +255,15 @@ impl World<'_> {
         if let Some(login) = self.logins.last_mut() {
             login.terminal.marked = true;
         }
-        let ended = status
-            .filter(|s| *s >= 0)
-            .map(|raw| if raw & 0x7f == 0 { Exit::Status(raw >> 8) } else { Exit::Signal(raw & 0x7f) });
+        Ok(ended)
+    }
+
+    /// Lets the shell of that login reap the launcher that it started and that has ended; says how.
+    pub(super) fn reap(&mut self, login: usize, launcher: Pid) -> Acted<Option<Exit>> {
+        self.order_of(login, Order::Reap);
+        let status = self.answer_of(login)?.filter(|status| *status >= 0);
+        let ended =
+            status.map(|raw| if raw & 0x7f == 0 { Exit::Status(raw >> 8) } else { Exit::Signal(raw & 0x7f) });
         if let Some(exit) = ended {
             self.exits.insert(launcher, exit);
         }
@@ -274,15 +279,23 @@ impl World<'_> {
     }
 
     pub(super) fn order(&mut self, order: Order) {
-        if let Some(login) = self.logins.last() {
+        self.order_of(self.logins.len().saturating_sub(1), order);
+    }
+
+    fn order_of(&mut self, login: usize, order: Order) {
+        if let Some(login) = self.logins.get(login) {
             let _ = send(login.control.as_raw_fd(), &[order as u8], MsgFlags::MSG_NOSIGNAL);
         }
     }
 
     /// The shell's answer; `None` when it has ended.
     pub(super) fn answer(&mut self) -> Acted<Option<i32>> {
+        self.answer_of(self.logins.len().saturating_sub(1))
+    }
+
+    fn answer_of(&mut self, login: usize) -> Acted<Option<i32>> {
         let deadline = self.deadline();
-        let Some(login) = self.logins.last() else { return Ok(None) };
+        let Some(login) = self.logins.get(login) else { return Ok(None) };
         let control = system("dup", login.control.try_clone())?;
         if !self.await_readable(control.as_fd(), deadline)? {
             return Ok(None);

@@ -7,6 +7,7 @@ use super::{Acted, World, system};
 use crate::observation::{Exit, FileSeen, Instances, Pid, Seen, Style};
 use crate::observe::{self, files};
 use crate::sys;
+use crate::trace::Plan;
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
@@ -35,13 +36,14 @@ impl World<'_> {
     /// Notes when all that was declared to mean "ready" is first there; asked after each call that may have brought it about.
     pub(super) fn note_readiness(&mut self) {
         let Some(tracer) = &mut self.tracer else { return };
-        if !tracer.take_news() || tracer.is_ready() || (self.pidfile.is_none() && self.subject.ready.is_empty()) {
+        let Some(at) = tracer.take_news() else { return };
+        if tracer.is_ready() || (self.pidfile.is_none() && self.subject.ready.is_empty()) {
             return;
         }
         let pids = tracer.live_pids();
         let is_ready = self.shows_ready_of(self.pidfile.as_deref(), &pids);
         if let Some(tracer) = self.tracer.as_mut().filter(|_| is_ready) {
-            tracer.note_ready();
+            tracer.note_ready(at);
         }
     }
 
@@ -50,7 +52,13 @@ impl World<'_> {
         self.pump()?;
         let main = self.main.as_ref().map(|main| main.pid);
         if let Some(tracer) = &mut self.tracer {
-            let trace = tracer.finish(main, at_rest);
+            let mut trace = tracer.finish(main, at_rest);
+            // A PID file that was only found now: it was there when the last call on it returned.
+            if let Some(path) =
+                self.pidfile.as_deref().filter(|_| trace.ready.is_none() && self.subject.ready.is_empty())
+            {
+                trace.ready = trace.completion_of(path).map(|(event, _)| event.at);
+            }
             self.record(name, Seen::Trace(Box::new(trace)));
         }
         Ok(())
@@ -63,6 +71,9 @@ impl World<'_> {
 
     /// Whether nobody but who is held will do anything by itself before the deadline.
     fn only_waits(&self, deadline: Instant) -> bool {
+        if self.tracer.as_ref().is_some_and(|tracer| tracer.will_be_woken(deadline)) {
+            return false;
+        }
         let quiet = self.quiet();
         let (_, rests) = self.read_pulse(World::member_pids);
         rests && self.member_pids().iter().all(|pid| waits_beyond(*pid, &quiet, deadline))
@@ -72,11 +83,18 @@ impl World<'_> {
     fn await_hold(&mut self, launcher: BorrowedFd<'_>, deadline: Instant) -> Acted<Option<Pid>> {
         let in_background = self.style == Style::SysV;
         self.await_that(deadline, |world| {
-            let is_over = !in_background || is_readable(launcher);
-            let is_held = world.tracer.as_ref().is_some_and(|tracer| tracer.is_holding());
-            Ok(is_held || (is_over && world.only_waits(deadline)))
+            let has_ended = is_readable(launcher);
+            // Its shell would not keep it waiting, and somebody may wait for that.
+            if has_ended && in_background && world.launcher.is_some() {
+                world.reap_launcher()?;
+            }
+            Ok(world.is_holding() || ((has_ended || !in_background) && world.only_waits(deadline)))
         })?;
         Ok(self.tracer.as_ref().and_then(|tracer| tracer.held_process()))
+    }
+
+    fn is_holding(&self) -> bool {
+        self.tracer.as_ref().is_some_and(|tracer| tracer.is_holding())
     }
 
     /// Waits until `launcher` has ended, or nobody but who is held will do anything any more; says whether it has ended.
@@ -93,7 +111,14 @@ impl World<'_> {
     /// on, and records the start as `name`.
     pub(crate) fn launch_held(&mut self, name: &str, start: Start) -> Acted<Outcome> {
         let begun = self.begin(start)?;
-        let mut outcome = Outcome { held: self.await_hold(begun.pidfd.as_fd(), begun.deadline)?, ..Outcome::default() };
+        let until_birth = matches!(self.tracer.as_ref().map(|tracer| tracer.plan()), Some(Plan::Birth(_)));
+        self.await_that(begun.deadline, |world| {
+            let has_ended = is_readable(begun.pidfd.as_fd());
+            // A launcher that has ended before somebody came to his call has shown already that it does not wait for that.
+            Ok(world.is_holding() || (has_ended && (!until_birth || world.only_waits(begun.deadline))))
+        })?;
+        let held = self.tracer.as_ref().and_then(|tracer| tracer.held_process());
+        let mut outcome = Outcome { held, ..Outcome::default() };
         if outcome.held.is_some() {
             let deadline = self.deadline();
             let ended = self.await_end_or_wait(begun.pidfd.as_fd(), deadline)?;
@@ -122,18 +147,25 @@ impl World<'_> {
         if outcome.held.is_none() {
             return Ok(outcome);
         }
+        let is_reaped = self.launcher.is_none();
         let second = self.begin(self.start())?;
-        let deadline = self.deadline();
+        let (last, now) = (self.logins.len() - 1, self.deadline());
         // It may itself wait for a lock that the first one has.
-        outcome.waited = !self.await_end_or_wait(second.pidfd.as_fd(), deadline)?;
+        outcome.waited = !self.await_end_or_wait(second.pidfd.as_fd(), now)?;
         if !outcome.waited {
+            self.reap(last, second.launcher)?;
             self.settle_without_pidfile()?;
         }
         self.let_go();
         let deadline = self.deadline();
-        for launcher in [&first.pidfd, &second.pidfd] {
-            self.await_end_or_wait(launcher.as_fd(), deadline)?;
+        for (login, begun) in [(last - 1, &first), (last, &second)] {
+            let has_ended = self.await_end_or_wait(begun.pidfd.as_fd(), deadline)?;
+            let may_be_reaped = if login == last { outcome.waited } else { !is_reaped };
+            if has_ended && may_be_reaped {
+                self.reap(login, begun.launcher)?;
+            }
         }
+        self.launcher = None;
         // Whoever lost may need a while to notice, and so may what it begot.
         self.settle_without_pidfile()?;
         self.let_pauses_pass()?;
@@ -142,9 +174,6 @@ impl World<'_> {
         let live = observe::alive(&self.member_pids());
         let launchers = [first.launcher, second.launcher];
         let (first, other) = live.into_iter().partition(|pid| traced.contains(pid));
-        if self.launcher.as_ref().is_some_and(|(_, pidfd)| is_readable(pidfd.as_fd())) {
-            self.reap_launcher()?;
-        }
         let exits = launchers.map(|launcher| self.exits.get(&launcher).copied());
         outcome.instances = Some(Instances { stale: false, first, other, exits });
         outcome.pidfile = self.pidfile.as_deref().map(files::seen);

@@ -20,7 +20,21 @@ pub(super) static SERIES: Series = Series {
                 Planned::at(trace, event, call, Calls::Start, fault, done)
             })
         });
-        Ok(each.collect())
+        // What a start reads is not looked at, but for what it is told by others: a signal may interrupt it there.
+        let files = known.traces_of_files[0].as_ref();
+        let told = files.into_iter().flat_map(|trace| {
+            let reads = trace.calls().filter(|(_, _, call)| {
+                let by_others = call
+                    .path
+                    .as_ref()
+                    .is_some_and(|path| path.as_str().starts_with("pipe:[") || path.as_str().starts_with("socket:["));
+                ["read", "readv"].contains(&call.name.as_str()) && by_others
+            });
+            reads.map(move |(_, event, call)| {
+                Planned::at(trace, event, call, Calls::Files, Deed::Fail(libc::EINTR), Done::Failed(libc::EINTR))
+            })
+        });
+        Ok(each.chain(told).collect())
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();

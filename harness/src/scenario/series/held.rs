@@ -1,9 +1,8 @@
 //! The daemon-to-be is held at its birth, and the writer of the PID file before that is whole: does the launcher wait?
 
 use super::{Planned, Series, learned, only_in_background, tell};
-use crate::observation::{Call, Done, Trace};
+use crate::observation::Done;
 use crate::trace::{Calls, Deed, Plan};
-use std::path::Path;
 
 pub(super) static SERIES: Series = Series {
     name: "held",
@@ -22,7 +21,7 @@ pub(super) static SERIES: Series = Series {
             });
         }
         let pidfile = known.path_of_pidfile.as_deref();
-        if let Some((event, call)) = pidfile.and_then(|path| completing_call(trace, path)) {
+        if let Some((event, call)) = pidfile.and_then(|path| trace.completion_of(path)) {
             planned.push(Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Held));
         }
         Ok(planned)
@@ -41,15 +40,3 @@ pub(super) static SERIES: Series = Series {
         Ok(())
     },
 };
-
-/// The call by which the PID file comes to be whole: the last that gives it content, or its name.
-fn completing_call<'a>(trace: &'a Trace, path: &Path) -> Option<(&'a crate::observation::Event, &'a Call)> {
-    let is =
-        |text: &Option<crate::observation::Text>| text.as_ref().is_some_and(|text| Path::new(text.as_str()) == path);
-    let gives = |call: &Call| match call.name.as_str() {
-        "write" | "pwrite64" | "writev" => is(&call.path) && call.result.is_some_and(|result| result > 0),
-        "rename" | "renameat" | "renameat2" | "link" | "linkat" => is(&call.to) && call.result == Some(0),
-        _ => false,
-    };
-    trace.calls().filter(|(_, _, call)| gives(call)).last().map(|(_, event, call)| (event, call))
-}
