@@ -24,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge a daemon; with no COMMAND the reference daemon
     Check(Box<Check>),
+    /// Show a daemon's start as a timeline of its system calls
+    Trace(Box<Trace>),
     /// Watch a daemon start once, and write its manifest
     Init(Box<Init>),
     /// Show the catalogue of checks
@@ -122,6 +124,38 @@ pub struct Described {
     pub timeout: Option<std::time::Duration>,
 }
 
+/// Options of `trace`.
+#[derive(Debug, Args)]
+#[command(
+    about = "Show a daemon's start as a timeline of its system calls",
+    long_about = "Show a daemon's start as a timeline of its system calls.\n\nThe command is started once, as `check` starts \
+                  it, and its processes are traced up to the moment at which all is at rest: which step of daemon(7) happens \
+                  where, when the launcher ends, when the daemon is ready, and what is missing.",
+    after_help = "Exit status: 0 traced, 2 usage, 3 it could not be started or traced.\n\
+                  Example: daemonspec trace --pidfile /run/nginx.pid -- nginx\n\
+                  To scale, in a browser: daemonspec trace --format html --output start.html -- nginx"
+)]
+pub struct Trace {
+    /// The daemon's command, as a shell would start it (after `--`)
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// The daemon
+    #[command(flatten)]
+    pub subject: Described,
+    /// How the timeline is written
+    #[arg(long, value_enum, default_value_t = TraceFormat::Terminal)]
+    pub format: TraceFormat,
+    /// Where it goes; written whole or not at all [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How much of a sandbox is wanted [default: auto]
+    #[arg(long, value_enum)]
+    pub isolation: Option<Isolation>,
+    /// Show every call
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
 /// Options of `init`.
 #[derive(Debug, Args)]
 #[command(
@@ -185,6 +219,17 @@ pub enum Format {
     Tap,
     /// For the summary of a CI job
     Markdown,
+    /// One file for a browser
+    Html,
+}
+
+/// How a timeline is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TraceFormat {
+    /// For a person
+    Terminal,
+    /// For a program
+    Json,
     /// One file for a browser
     Html,
 }

@@ -23,7 +23,8 @@
 //!
 //! A [`subject`] says what to start. A [`scenario`] acts on it inside a [`sandbox`] and looks; what it saw is an
 //! [`observation`], plain data. A [`check`](mod@check) is a pure function from that to a verdict, and a [`report`] a pure
-//! function from verdicts to text. [`run`] puts them together.
+//! function from verdicts to text. [`run`] puts them together. A [`timeline`] is to one traced start what a report is to
+//! verdicts.
 
 pub mod check;
 #[doc(hidden)]
@@ -37,5 +38,6 @@ pub mod sandbox;
 pub mod scenario;
 pub mod subject;
 mod sys;
+pub mod timeline;
 mod trace;
 mod world;

@@ -3,11 +3,12 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 use daemonspec::check::{self, catalogue};
-use daemonspec::cli::{Check, Cli, Command, Format, Init, List, ListFormat};
+use daemonspec::cli::{Check, Cli, Command, Format, Init, List, ListFormat, Trace, TraceFormat};
 use daemonspec::manifest::Entry;
 use daemonspec::observation::Style;
 use daemonspec::run::{self, Event, Options, Outcome, RunError};
 use daemonspec::subject::{Ready, Subject};
+use daemonspec::timeline::{self, Timeline};
 use daemonspec::{manifest, report, sandbox};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
@@ -74,6 +75,7 @@ fn usage(error: &clap::Error) -> i32 {
 fn act(cli: Cli) -> Result<i32, Trouble> {
     match cli.command {
         Command::Check(options) => check(&options),
+        Command::Trace(options) => trace(&options),
         Command::Init(options) => init(&options),
         Command::List(options) => list(&options),
         Command::Explain(options) => {
@@ -126,20 +128,48 @@ fn check(cli: &Check) -> Result<i32, Trouble> {
         Format::Markdown => report::markdown::report(&outcomes),
         Format::Html => report::html::report(&outcomes),
     };
-    match output {
-        // A file is no terminal.
-        Some(output) if cli.format == Format::Terminal => {
-            output.write(&anstream::adapter::strip_str(&text).to_string())?;
-        }
-        Some(output) => output.write(&text)?,
-        None => drop(print(&text)?),
-    }
+    deliver(output, &text, cli.format == Format::Terminal)?;
     if let Some(record) = record {
         record.write(&report::json::recordings(&outcomes))?;
     }
     let codes: Vec<i32> = outcomes.iter().map(Outcome::exit_code).collect();
     // Both wrong and not judged: what is wrong decides.
     Ok([1, NOT_JUDGED].into_iter().find(|code| codes.contains(code)).unwrap_or(0))
+}
+
+fn trace(cli: &Trace) -> Result<i32, Trouble> {
+    let mut subject = Subject::new(&cli.command);
+    cli.subject.describe(&mut subject);
+    let default = Options::default();
+    let options = Options {
+        profile: cli.subject.profile.unwrap_or(default.profile),
+        isolation: cli.isolation.map_or(default.isolation, Into::into),
+        ..default
+    };
+    can_be_ready(&subject, &options)?;
+    let output = cli.output.as_deref().map(Output::open).transpose()?;
+    let progress = start_work();
+    let start = at_work(&progress, &subject, |on_event| run::trace(&subject, &options, on_event));
+    progress.finish_and_clear();
+    let start = start?;
+    let timeline = Timeline::new(&start);
+    let text = match cli.format {
+        TraceFormat::Terminal => timeline::terminal::report(&timeline, cli.verbose),
+        TraceFormat::Json => timeline::json::report(&timeline),
+        TraceFormat::Html => timeline::html::report(&timeline),
+    };
+    deliver(output, &text, cli.format == TraceFormat::Terminal)?;
+    Ok(0)
+}
+
+/// Writes a report to where it goes.
+fn deliver(output: Option<Output>, text: &str, styled: bool) -> Result<(), Trouble> {
+    match output {
+        // A file is no terminal.
+        Some(output) if styled => output.write(&anstream::adapter::strip_str(text).to_string()),
+        Some(output) => output.write(text),
+        None => print(text).map(drop),
+    }
 }
 
 fn init(cli: &Init) -> Result<i32, Trouble> {

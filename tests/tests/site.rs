@@ -16,8 +16,12 @@ use std::sync::LazyLock;
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
 /// The pages before the catalogue's.
-const GUIDE: [(&str, &str); 3] =
-    [("Profiles", "guide/profiles.md"), ("Manifests", "guide/manifests.md"), ("Reading a report", "guide/reports.md")];
+const GUIDE: [(&str, &str); 4] = [
+    ("Profiles", "guide/profiles.md"),
+    ("Manifests", "guide/manifests.md"),
+    ("Reading a report", "guide/reports.md"),
+    ("A start as a timeline", "guide/timelines.md"),
+];
 
 fn page(path: &str) -> String {
     fs::read_to_string(Path::new(DOCS).join(path)).unwrap()

@@ -378,7 +378,10 @@ impl Check {
         if reached < count.tried {
             words.push_str(&format!("; {} did not come to their call", count.tried - reached));
         }
-        Some(format!("{words}; the dynamic loader's own calls ({}) and what the C library does before main left out", count.loader))
+        Some(format!(
+            "{words}; the dynamic loader's own calls ({}) and what the C library does before main left out",
+            count.loader
+        ))
     }
 
     /// The scenario it is judged on, where daemons of that style are: `terminal` stands for the clean start.

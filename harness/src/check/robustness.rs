@@ -2,7 +2,7 @@
 
 use super::common::named;
 use super::descriptors::moved;
-use super::{ANY_STYLE, SYSV, steered, Case, Check, Judgement, broken, check, fail, pass};
+use super::{ANY_STYLE, Case, Check, Judgement, SYSV, broken, check, fail, pass, steered};
 use crate::observation::{Look, Process, Style, Text, Unseen};
 
 pub(super) const CHECKS: &[Check] = &[

@@ -19,7 +19,9 @@ impl<'a> Case<'a> {
             return broken("nothing was tried");
         }
         if !trials.iter().any(|(_, trial)| trial.reached) {
-            return broken("no start came to the call at which something was to be done: this daemon starts otherwise each time");
+            return broken(
+                "no start came to the call at which something was to be done: this daemon starts otherwise each time",
+            );
         }
         Ok((seen, trials.into_iter().filter(|(_, trial)| trial.reached).collect()))
     }
@@ -42,7 +44,10 @@ impl<'a> Case<'a> {
     }
 
     /// The same, with words for how the launcher ended; the clean start, where that shows enough already.
-    pub(super) fn worst_start(&self, is_bad: impl Fn(&Launch) -> bool) -> Result<(&'a Launch, Option<&'a Look>, String), Unseen> {
+    pub(super) fn worst_start(
+        &self,
+        is_bad: impl Fn(&Launch) -> bool,
+    ) -> Result<(&'a Launch, Option<&'a Look>, String), Unseen> {
         let clean = self.clean_launch()?;
         if clean.ended.is_some() && is_bad(clean) {
             return Ok((clean, None, "when the launcher ended".to_owned()));
@@ -158,13 +163,17 @@ fn place(trial: &Trial) -> String {
 pub(super) fn early_sigterm(case: &Case<'_>) -> Judgement {
     case.daemon()?;
     let (seen, trials) = case.trials("terminated")?;
-    judge_each(&trials, "SIGTERM ends it also before its handlers are set, and it can be started again", |name, trial| {
-        if !trial.ended {
-            return Ok(Some("it goes on running".to_owned()));
-        }
-        let (launch, look) = (seen.launch(name)?, seen.look(name)?);
-        Ok(case.lacks(look, launch.ended)?.map(|lacking| format!("it ended, and at the next start {lacking}")))
-    })
+    judge_each(
+        &trials,
+        "SIGTERM ends it also before its handlers are set, and it can be started again",
+        |name, trial| {
+            if !trial.ended {
+                return Ok(Some("it goes on running".to_owned()));
+            }
+            let (launch, look) = (seen.launch(name)?, seen.look(name)?);
+            Ok(case.lacks(look, launch.ended)?.map(|lacking| format!("it ended, and at the next start {lacking}")))
+        },
+    )
 }
 
 pub(super) fn crash_anywhere(case: &Case<'_>) -> Judgement {
@@ -322,7 +331,10 @@ pub(super) fn fork_before_threads(case: &Case<'_>) -> Judgement {
                 let (parent, child) = (pid(event.process), pid(*child));
                 let evidence = vec![
                     format!("pid {parent} makes a thread, and has {} beside its first", own.len()),
-                    format!("{:.2} ms after the start it forks pid {child}, in which they are not", event.at as f64 / 1000.0),
+                    format!(
+                        "{:.2} ms after the start it forks pid {child}, in which they are not",
+                        event.at as f64 / 1000.0
+                    ),
                 ];
                 return fail(
                     "no thread but the first one when it forks",

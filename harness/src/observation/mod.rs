@@ -16,9 +16,9 @@ pub use files::{FileFound, FileSeen, parse_pid};
 pub use looks::{Endpoint, Launch, Listener, Look, MainBy, Output, Planted};
 pub use process::{Account, Attributes, Descriptor, Exit, FileKind, LockKind, Pid, Process, signal_name};
 pub use text::Text;
+pub(crate) use text::{is_hidden, printable};
 pub use trace::{Call, Event, Trace, Traced, What};
 pub use trials::{Done, Instances, Series, Trial};
-pub(crate) use text::{is_hidden, printable};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -109,7 +109,11 @@ impl Trace {
 
     /// The processes from the launcher to the one that became the daemon.
     pub fn chain(&self) -> Vec<usize> {
-        let mut chain: Vec<usize> = std::iter::successors(self.main, |index| self.processes.get(*index)?.parent).collect();
+        let known = |index: &usize| *index < self.processes.len();
+        let main = self.main.filter(known);
+        let parents = std::iter::successors(main, |index| self.processes[*index].parent.filter(known));
+        // A trace that was read from a file may have processes that beget one another.
+        let mut chain: Vec<usize> = parents.take(self.processes.len()).collect();
         chain.reverse();
         chain
     }

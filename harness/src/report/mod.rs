@@ -40,7 +40,7 @@ impl<'a> Standing<'a> {
 
 /// Words of the subject's as any format may hold them: printable, and without the two characters that are neither XML's nor
 /// YAML's.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     printable(text).replace('\u{fffe}', "\\u{fffe}").replace('\u{ffff}', "\\u{ffff}")
 }
 
@@ -59,7 +59,7 @@ fn command(outcome: &Outcome) -> String {
 }
 
 /// The sandbox, in a word or two.
-fn place(isolation: Isolation) -> &'static str {
+pub(crate) fn place(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::Full => "sandboxed",
         Isolation::None => "no sandbox",

@@ -24,15 +24,13 @@ mod terminal;
 mod traced;
 mod twice;
 
-use crate::observation::{
-    Exit, FileFound, FileKind, FileSeen, LockKind, Look, Observation, Pid, Seen, Trace, Unseen,
-};
+use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Observation, Pid, Seen, Trace, Unseen};
 use crate::sandbox::Inside;
 pub use crate::world::Halt;
 pub(crate) use crate::world::Setting;
-pub use series::{SERIES, Series};
 use crate::world::{Acted, World};
 use serde::{Deserialize, Serialize};
+pub use series::{SERIES, Series};
 use std::path::PathBuf;
 
 /// One way of starting and treating a subject.
@@ -194,11 +192,7 @@ pub static SCENARIOS: &[&Scenario] = &[
 ];
 
 /// One life: a world is made, something is done in it, and what was seen is taken out of it.
-fn live(
-    setting: Setting<'_>,
-    inside: Inside,
-    act: impl FnOnce(&mut World<'_>) -> Acted<Option<usize>>,
-) -> Life {
+fn live(setting: Setting<'_>, inside: Inside, act: impl FnOnce(&mut World<'_>) -> Acted<Option<usize>>) -> Life {
     let missing = inside.root.as_ref().map(|root| root.missing.clone()).unwrap_or_default();
     let mut world = match World::new(setting, inside) {
         Ok(world) => world,

@@ -107,8 +107,8 @@ impl Known {
 }
 
 use Is::{
-    Action, Address, Bytes, CloneFlags, CreateMode, Dir, Fcntl, Fd, Flock, Groups, Hex, Hidden, How, Limits, Number, Octal,
-    OpenFlags, Path, Resource, Set, Signal, Time,
+    Action, Address, Bytes, CloneFlags, CreateMode, Dir, Fcntl, Fd, Flock, Groups, Hex, Hidden, How, Limits, Number,
+    Octal, OpenFlags, Path, Resource, Set, Signal, Time,
 };
 
 const KNOWN: &[Known] = &[
@@ -283,7 +283,8 @@ impl Calls {
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), architecture);
         let program: BpfProgram =
             filter.and_then(TryInto::try_into).map_err(|error: seccompiler::BackendError| error.to_string())?;
-        let program = program.into_iter().map(|step| libc::sock_filter { code: step.code, jt: step.jt, jf: step.jf, k: step.k });
+        let program =
+            program.into_iter().map(|step| libc::sock_filter { code: step.code, jt: step.jt, jf: step.jf, k: step.k });
         Ok(apart().into_iter().chain(program).collect())
     }
 }

@@ -112,7 +112,11 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) 
             Is::Path => {
                 let bytes = string(tid, raw);
                 let path = bytes.as_deref().and_then(|bytes| whole(tid, directory.take(), bytes)).map(|p| text(&p));
-                if meaning.path.is_none() { meaning.path = path } else { meaning.to = path }
+                if meaning.path.is_none() {
+                    meaning.path = path
+                } else {
+                    meaning.to = path
+                }
                 bytes.map_or("NULL".to_owned(), |bytes| format!("\"{}\"", Text::new(&bytes)))
             }
             Is::OpenFlags => open_flags(number),
@@ -218,7 +222,8 @@ fn open_flags(flags: i32) -> String {
         // O_LARGEFILE, which 64-bit headers define as nothing.
         (0o100_000, "O_LARGEFILE"),
     ];
-    let access = ["O_RDONLY", "O_WRONLY", "O_RDWR"].get((flags & libc::O_ACCMODE) as usize).copied().unwrap_or("O_ACCMODE");
+    let access =
+        ["O_RDONLY", "O_WRONLY", "O_RDWR"].get((flags & libc::O_ACCMODE) as usize).copied().unwrap_or("O_ACCMODE");
     let rest = names((flags & !libc::O_ACCMODE) as u32 as u64, &NAMES.map(|(bits, name)| (bits as u64, name)));
     std::iter::once(access.to_owned()).chain(rest).collect::<Vec<_>>().join("|")
 }

@@ -363,7 +363,7 @@ impl Tracer {
         let meaning = decode::read(tid, known, &arguments, compat);
         let call = Call {
             name: known.name.to_owned(),
-            arguments: Text::new(meaning.arguments.as_bytes()),
+            arguments: Text::printed(&meaning.arguments),
             path: meaning.path,
             to: meaning.to,
             fd: meaning.fd,
@@ -464,7 +464,7 @@ impl Tracer {
         if is_last && same && before.name == call.name && idle(before) && idle(call) {
             before.times += 1;
             let first = before.arguments.as_str().split(" to ").next().unwrap_or_default();
-            before.arguments = Text::new(format!("{first} to {}", call.arguments).as_bytes());
+            before.arguments = Text::printed(&format!("{first} to {}", call.arguments));
             self.trace.events.pop();
         }
     }
@@ -474,16 +474,20 @@ impl Tracer {
 fn loader(tid: Pid) -> Range<u64> {
     use procfs_core::{FromBufRead, process::MMapPath, process::MemoryMaps};
     let base = std::fs::read(format!("/proc/{tid}/auxv")).ok().and_then(|bytes| {
-        let words: Vec<u64> = bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?))).collect();
+        let words: Vec<u64> =
+            bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?))).collect();
         words.chunks_exact(2).find(|pair| pair[0] == libc::AT_BASE).map(|pair| pair[1])
     });
     let Some(base) = base.filter(|base| *base != 0) else { return 0..0 };
-    let Some(maps) = std::fs::read(format!("/proc/{tid}/maps")).ok().and_then(|bytes| MemoryMaps::from_buf_read(bytes.as_slice()).ok())
+    let Some(maps) = std::fs::read(format!("/proc/{tid}/maps"))
+        .ok()
+        .and_then(|bytes| MemoryMaps::from_buf_read(bytes.as_slice()).ok())
     else {
         return 0..0;
     };
     let is_file = |path: &MMapPath| matches!(path, MMapPath::Path(_));
-    let Some(file) = maps.iter().find(|map| map.address.0 == base && is_file(&map.pathname)).map(|map| &map.pathname) else {
+    let Some(file) = maps.iter().find(|map| map.address.0 == base && is_file(&map.pathname)).map(|map| &map.pathname)
+    else {
         return 0..0;
     };
     let of_it = maps.iter().filter(|map| map.pathname == *file);

@@ -93,8 +93,7 @@ impl World<'_> {
     /// on, and records the start as `name`.
     pub(crate) fn launch_held(&mut self, name: &str, start: Start) -> Acted<Outcome> {
         let begun = self.begin(start)?;
-        let mut outcome =
-            Outcome { held: self.await_hold(begun.pidfd.as_fd(), begun.deadline)?, ..Outcome::default() };
+        let mut outcome = Outcome { held: self.await_hold(begun.pidfd.as_fd(), begun.deadline)?, ..Outcome::default() };
         if outcome.held.is_some() {
             let deadline = self.deadline();
             let ended = self.await_end_or_wait(begun.pidfd.as_fd(), deadline)?;
@@ -119,8 +118,7 @@ impl World<'_> {
     /// Starts the subject and holds it as its steering says; a second start overtakes it, and then it goes on.
     pub(crate) fn overtake(&mut self, start: Start) -> Acted<Outcome> {
         let first = self.begin(start)?;
-        let mut outcome =
-            Outcome { held: self.await_hold(first.pidfd.as_fd(), first.deadline)?, ..Outcome::default() };
+        let mut outcome = Outcome { held: self.await_hold(first.pidfd.as_fd(), first.deadline)?, ..Outcome::default() };
         if outcome.held.is_none() {
             return Ok(outcome);
         }

@@ -15,7 +15,8 @@ pub(super) fn of(call: &Call) -> Vec<Deed> {
     let arguments = call.arguments.as_str();
     let has = |word: &str| arguments.contains(word);
     // A regular file, not a pipe, a socket or a device.
-    let is_file = call.path.as_ref().is_some_and(|path| path.as_str().starts_with('/') && !path.as_str().starts_with("/dev/"));
+    let is_file =
+        call.path.as_ref().is_some_and(|path| path.as_str().starts_with('/') && !path.as_str().starts_with("/dev/"));
     let errors: &[i32] = match call.name.as_str() {
         "fork" | "vfork" | "clone" | "clone3" => &[EAGAIN, ENOMEM],
         "execve" | "execveat" => &[EACCES, ENOMEM],

@@ -44,7 +44,8 @@ pub(super) static SERIES: Series = Series {
 
 /// The call by which the PID file comes to be whole: the last that gives it content, or its name.
 fn completing_call<'a>(trace: &'a Trace, path: &Path) -> Option<(&'a crate::observation::Event, &'a Call)> {
-    let is = |text: &Option<crate::observation::Text>| text.as_ref().is_some_and(|text| Path::new(text.as_str()) == path);
+    let is =
+        |text: &Option<crate::observation::Text>| text.as_ref().is_some_and(|text| Path::new(text.as_str()) == path);
     let gives = |call: &Call| match call.name.as_str() {
         "write" | "pwrite64" | "writev" => is(&call.path) && call.result.is_some_and(|result| result > 0),
         "rename" | "renameat" | "renameat2" | "link" | "linkat" => is(&call.to) && call.result == Some(0),

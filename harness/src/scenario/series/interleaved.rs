@@ -46,7 +46,8 @@ pub(super) static SERIES: Series = Series {
         trial.pid = overtaken.held;
         trial.waited = overtaken.waited;
         trial.pidfile = overtaken.pidfile;
-        trial.instances = overtaken.instances.map(|instances| crate::observation::Instances { stale: planned.stale, ..instances });
+        trial.instances =
+            overtaken.instances.map(|instances| crate::observation::Instances { stale: planned.stale, ..instances });
         tell(world, name, trial);
         Ok(())
     },

@@ -11,7 +11,9 @@ pub(super) static SERIES: Series = Series {
     plan: |known, _| {
         let trace = learned(known)?;
         let each = places(trace);
-        Ok(each.map(|(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldAfter, Done::Killed)).collect())
+        Ok(each
+            .map(|(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldAfter, Done::Killed))
+            .collect())
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();

@@ -88,7 +88,10 @@ impl Series {
             world.is_brief = true;
             known.prepare(world);
             if !world.is_isolated() {
-                world.unseen(&name, Unseen::Skip("starts that are steered leave things behind; that needs a sandbox".to_owned()));
+                world.unseen(
+                    &name,
+                    Unseen::Skip("starts that are steered leave things behind; that needs a sandbox".to_owned()),
+                );
                 return Ok(None);
             }
             if let Some(why) = world.why_untraced() {
