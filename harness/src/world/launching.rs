@@ -262,8 +262,7 @@ impl World<'_> {
     pub(super) fn reap(&mut self, login: usize, launcher: Pid) -> Acted<Option<Exit>> {
         self.order_of(login, Order::Reap);
         let status = self.answer_of(login)?.filter(|status| *status >= 0);
-        let ended =
-            status.map(|raw| if raw & 0x7f == 0 { Exit::Status(raw >> 8) } else { Exit::Signal(raw & 0x7f) });
+        let ended = status.map(|raw| if raw & 0x7f == 0 { Exit::Status(raw >> 8) } else { Exit::Signal(raw & 0x7f) });
         if let Some(exit) = ended {
             self.exits.insert(launcher, exit);
         }
