@@ -7,7 +7,7 @@ use super::{Acted, World, system};
 use crate::observation::{Exit, FileSeen, Instances, Pid, Seen, Style};
 use crate::observe::{self, files};
 use crate::sys;
-use crate::trace::Plan;
+use crate::trace::{Plan, Tracer};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
@@ -66,7 +66,7 @@ impl World<'_> {
 
     /// Whether the traced start has come to the place at which something was to be done.
     pub(crate) fn has_reached(&self) -> bool {
-        self.tracer.as_ref().is_some_and(|tracer| tracer.has_reached())
+        self.tracer.as_ref().is_some_and(Tracer::has_reached)
     }
 
     /// Whether nobody but who is held will do anything by itself before the deadline.
@@ -90,11 +90,11 @@ impl World<'_> {
             }
             Ok(world.is_holding() || ((has_ended || !in_background) && world.only_waits(deadline)))
         })?;
-        Ok(self.tracer.as_ref().and_then(|tracer| tracer.held_process()))
+        Ok(self.tracer.as_ref().and_then(Tracer::held_process))
     }
 
     fn is_holding(&self) -> bool {
-        self.tracer.as_ref().is_some_and(|tracer| tracer.is_holding())
+        self.tracer.as_ref().is_some_and(Tracer::is_holding)
     }
 
     /// Waits until `launcher` has ended, or nobody but who is held will do anything any more; says whether it has ended.
@@ -104,22 +104,25 @@ impl World<'_> {
     }
 
     pub(super) fn let_go(&mut self) {
-        self.tracer.iter_mut().for_each(|tracer| tracer.let_go());
+        self.tracer.iter_mut().for_each(Tracer::let_go);
     }
 
     /// Starts the subject, which is held as its steering says; when its launcher has ended or is seen to wait, lets it go
     /// on, and records the start as `name`.
     pub(crate) fn launch_held(&mut self, name: &str, start: Start) -> Acted<Outcome> {
         let begun = self.begin(start)?;
-        let until_birth = matches!(self.tracer.as_ref().map(|tracer| tracer.plan()), Some(Plan::Birth(_)));
+        let until_birth = matches!(self.tracer.as_ref().map(Tracer::plan), Some(Plan::Birth(..)));
         self.await_that(begun.deadline, |world| {
             let has_ended = is_readable(begun.pidfd.as_fd());
             // A launcher that has ended before somebody came to his call has shown already that it does not wait for that.
             Ok(world.is_holding() || (has_ended && (!until_birth || world.only_waits(begun.deadline))))
         })?;
-        let held = self.tracer.as_ref().and_then(|tracer| tracer.held_process());
+        let held = self.tracer.as_ref().and_then(Tracer::held_process);
         let mut outcome = Outcome { held, ..Outcome::default() };
-        if outcome.held.is_some() {
+        if outcome.held.is_none() {
+            // Who comes there later is not to be held for good.
+            self.tracer.iter_mut().for_each(Tracer::give_up);
+        } else {
             let deadline = self.deadline();
             let ended = self.await_end_or_wait(begun.pidfd.as_fd(), deadline)?;
             outcome.pidfile = self.pidfile.as_deref().map(files::seen);
@@ -130,6 +133,7 @@ impl World<'_> {
         }
         let ended = self.see_through(name, super::launching::Begun { deadline: self.deadline(), ..begun })?;
         outcome.meanwhile = ended.filter(|_| outcome.held.is_some() && !outcome.waited);
+        // Where the launcher ended, who was held has not been let go yet.
         self.let_go();
         Ok(outcome)
     }
