@@ -316,6 +316,11 @@ pub(super) fn close_cost_bounded(case: &Case<'_>) -> Judgement {
     )
 }
 
+/// Whether a process executes another program: what it was forked from no longer matters then.
+fn executes(trace: &Trace, process: usize) -> bool {
+    trace.events.iter().any(|event| event.process == process && matches!(event.what, What::Program(_)))
+}
+
 /// Whether somebody on the way to the daemon forked while it had other threads: those are not in the child.
 pub(super) fn fork_before_threads(case: &Case<'_>) -> Judgement {
     case.daemon()?;
@@ -331,7 +336,7 @@ pub(super) fn fork_before_threads(case: &Case<'_>) -> Judgement {
             What::Thread(thread) => drop(own.insert(*thread)),
             What::ThreadEnded => drop(own.remove(&event.thread)),
             What::Program(_) => own.clear(),
-            What::Child(child) if chain.contains(child) && !own.is_empty() => {
+            What::Child(child) if chain.contains(child) && !executes(trace, *child) && !own.is_empty() => {
                 let pid = |index: usize| trace.processes.get(index).map_or(0, |process| process.pid);
                 let (parent, child) = (pid(event.process), pid(*child));
                 let evidence = vec![
