@@ -147,6 +147,13 @@ impl Known {
         world.is_patient = self.is_late;
     }
 
+    /// Has a world look for the PID file where it was found, from the first start on.
+    fn point_out_pidfile(&self, world: &mut World<'_>) {
+        if world.pidfile.is_none() {
+            world.pidfile.clone_from(&self.path_of_pidfile);
+        }
+    }
+
     /// Whether a start came up as the clean one did.
     fn is_matched_by(&self, ended: Option<Exit>, look: &Look) -> bool {
         ended == self.ended && look.main().is_some_and(|main| !main.is_zombie())

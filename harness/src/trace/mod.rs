@@ -63,8 +63,9 @@ pub(crate) enum Plan {
     Watch,
     /// Something is done at one call.
     At(Point, Deed),
-    /// The process of that lineage is held at its birth.
-    Birth(Vec<u32>),
+    /// The process of that lineage is held at its birth, or, where it is to execute programs, before the first instruction of
+    /// that many of them.
+    Birth(Vec<u32>, usize),
     /// Whoever leaves the launcher's session is held before that, and so is the launcher before its end.
     Leaving,
 }
@@ -91,6 +92,8 @@ struct Thread {
 struct Notes {
     counts: BTreeMap<&'static str, u32>,
     children: u32,
+    /// How many programs it has executed.
+    programs: usize,
     /// Where the dynamic loader is in its memory.
     loader: Range<u64>,
     has_ended: bool,
@@ -160,6 +163,11 @@ impl Tracer {
     /// Whether a thread is held.
     pub(crate) fn is_holding(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Does nothing more of what was planned.
+    pub(crate) fn give_up(&mut self) {
+        self.steering.plan = Plan::Watch;
     }
 
     /// Whether the plan's point has been come to.
@@ -309,12 +317,10 @@ impl Tracer {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         if std::mem::take(&mut thread.is_new) {
             let process = thread.process;
-            let lineage = &self.trace.processes[process].lineage;
             let is_first = self.trace.processes[process].pid == tid;
-            if is_first && !self.has_reached && matches!(&self.steering.plan, Plan::Birth(born) if born == lineage) {
+            if is_first && self.is_birth(process, 0) {
                 self.has_reached = true;
-                self.held.push(tid);
-                return;
+                return self.held.push(tid);
             }
             return ptrace::resume(tid, Resume::On, 0);
         }
@@ -323,6 +329,12 @@ impl Tracer {
             return ptrace::resume(tid, Resume::Listen, 0);
         }
         ptrace::resume(tid, Resume::On, 0);
+    }
+
+    /// Whether it is planned to hold that process after so many programs that it has executed.
+    fn is_birth(&self, process: usize, programs: usize) -> bool {
+        let Plan::Birth(lineage, after) = &self.steering.plan else { return false };
+        !self.has_reached && *after == programs && *lineage == self.trace.processes[process].lineage
     }
 
     fn bore(&mut self, tid: Pid) {
@@ -384,6 +396,11 @@ impl Tracer {
         }
         let program = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
         self.push(process, tid, What::Program(Text::new(program.as_os_str().as_bytes())));
+        self.notes[process].programs += 1;
+        if self.is_birth(process, self.notes[process].programs) {
+            self.has_reached = true;
+            return self.held.push(tid);
+        }
         self.go_on_after(tid, call);
     }
 

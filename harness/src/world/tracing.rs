@@ -137,7 +137,7 @@ impl World<'_> {
     /// on, and records the start as `name`.
     pub(crate) fn launch_held(&mut self, name: &str, start: Start) -> Acted<Outcome> {
         let begun = self.begin(start)?;
-        let until_birth = matches!(self.tracer.as_ref().map(Tracer::plan), Some(Plan::Birth(_)));
+        let until_birth = matches!(self.tracer.as_ref().map(Tracer::plan), Some(Plan::Birth(..)));
         self.await_that(begun.deadline, |world| {
             let has_ended = is_readable(begun.pidfd.as_fd());
             // A launcher that has ended before somebody came to his call has shown already that it does not wait for that.
@@ -145,7 +145,10 @@ impl World<'_> {
         })?;
         let held = self.tracer.as_ref().and_then(Tracer::held_process);
         let mut outcome = Outcome { held, ..Outcome::default() };
-        if outcome.held.is_some() {
+        if outcome.held.is_none() {
+            // Who comes there later is not to be held for good.
+            self.tracer.iter_mut().for_each(Tracer::give_up);
+        } else {
             let deadline = self.deadline();
             let ended = self.await_end_or_wait(begun.pidfd.as_fd(), deadline)?;
             outcome.pidfile = self.pidfile.as_deref().map(files::seen);
@@ -156,6 +159,7 @@ impl World<'_> {
         }
         let ended = self.see_through(name, super::launching::Begun { deadline: self.deadline(), ..begun })?;
         outcome.meanwhile = ended.filter(|_| outcome.held.is_some() && !outcome.waited);
+        // Where the launcher ended, who was held has not been let go yet.
         self.let_go();
         Ok(outcome)
     }

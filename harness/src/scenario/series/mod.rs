@@ -87,6 +87,7 @@ impl Series {
         super::live(setting, inside, |world| {
             world.is_brief = true;
             known.prepare(world);
+            known.point_out_pidfile(world);
             if !world.is_isolated() {
                 world.unseen(
                     &name,

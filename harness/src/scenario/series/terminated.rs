@@ -18,7 +18,7 @@ pub(super) static SERIES: Series = Series {
             planned.push(Planned {
                 trial: Planned::trial("birth", &main.lineage, Done::Terminated),
                 calls: Calls::Start,
-                plan: Plan::Birth(main.lineage.clone()),
+                plan: Plan::Birth(main.lineage.clone(), 0),
                 stale: false,
             });
         }
