@@ -8,8 +8,8 @@
 
 use daemonspec::check::{Record, Verdict, catalogue, find};
 use daemonspec::observation::{
-    Attributes, Event, Exit, FileKind, FileSeen, Hold, Holder, Instances, Kept, Launch, Look, MainBy, Notice, Observation,
-    Output, Pipes, Process, Release, Seen, Stop, Stranger, Text, Trace, Treatment, Trial, What,
+    Attributes, Event, Exit, FileKind, FileSeen, Hold, Holder, Instances, Kept, Launch, Look, MainBy, Notice,
+    Observation, Output, Pipes, Process, Release, Seen, Stop, Stranger, Text, Trace, Treatment, Trial, What,
 };
 use daemonspec::report;
 use daemonspec::run::{Options, Recording};

@@ -55,8 +55,12 @@ fn record(options: Words, command: Option<Words>) -> String {
 /// Of the trials of each series one in ten is enough to judge the judges.
 fn thin(scenarios: &mut serde_json::Value) {
     for series in SERIES {
-        if let Some(seen) = scenarios.pointer_mut(&format!("/{}/Ok/seen", series.name)).and_then(|seen| seen.as_array_mut()) {
-            seen.retain(|one| one[0].as_str().and_then(|name| name.parse().ok()).is_none_or(|trial: usize| trial % 10 == 1));
+        if let Some(seen) =
+            scenarios.pointer_mut(&format!("/{}/Ok/seen", series.name)).and_then(|seen| seen.as_array_mut())
+        {
+            seen.retain(|one| {
+                one[0].as_str().and_then(|name| name.parse().ok()).is_none_or(|trial: usize| trial % 10 == 1)
+            });
         }
     }
 }

@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most lines of evidence.
 const MOST_LINES: usize = 12;
 
+/// Trials, with their names.
+type Named<'a> = Vec<(&'a str, &'a Trial)>;
+
 impl<'a> Case<'a> {
     /// The trials of a series, with their names; at least one of them came to its place.
-    fn trials(&self, series: &str) -> Result<(&'a Observation, Vec<(&'a str, &'a Trial)>), Unseen> {
+    fn trials(&self, series: &str) -> Result<(&'a Observation, Named<'a>), Unseen> {
         let seen = self.scenario(series)?;
-        let trials: Vec<(&str, &Trial)> = seen.trials().collect();
+        let trials: Named<'_> = seen.trials().collect();
         if trials.is_empty() {
             // What is there instead says why.
             seen.launch("1")?;
@@ -223,7 +226,8 @@ pub(super) fn faults_reported(case: &Case<'_>) -> Judgement {
         let (launch, look) = (seen.launch(name)?, seen.look(name)?);
         match case.lacks(look, launch.ended)? {
             None => Ok(not_whole(case, launch, look, &musts)),
-            Some(lacking) => Ok(not_clean_failure(case, trial, launch, look)?.map(|why| format!("{lacking}; {why}"))),
+            Some(lacking) => Ok(not_clean_failure(case, trial, launch, look)?
+                .map(|why| if lacking.contains(&why) { lacking } else { format!("{lacking}; {why}") })),
         }
     })
 }

@@ -135,9 +135,8 @@ impl Known {
 
     /// Adds what the traced start has taught.
     pub(crate) fn learn_traces(&mut self, traced: &Observation) {
-        let trace = |name: &str| traced.trace(name).ok().cloned();
-        self.trace = trace(traced::START);
-        self.traces_of_files = traced::FILES.map(trace);
+        self.trace = traced.trace(traced::START).ok().cloned();
+        self.traces_of_files = traced::FILES.map(|name| traced.trace(name).ok().cloned());
     }
 
     /// Has a world make use of it.

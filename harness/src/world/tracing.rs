@@ -30,7 +30,7 @@ pub(crate) struct Outcome {
 impl World<'_> {
     /// Threads that are stopped by init's doing, or for good.
     pub(super) fn quiet(&self) -> Vec<Pid> {
-        self.tracer.iter().flat_map(|tracer| tracer.quiet()).collect()
+        self.tracer.iter().flat_map(Tracer::quiet).collect()
     }
 
     /// Notes when all that was declared to mean "ready" is first there; asked after each call that may have brought it about.
@@ -174,7 +174,7 @@ impl World<'_> {
         self.settle_without_pidfile()?;
         self.let_pauses_pass()?;
         self.pump()?;
-        let traced = self.tracer.as_ref().map(|tracer| tracer.live_pids()).unwrap_or_default();
+        let traced = self.tracer.as_ref().map(Tracer::live_pids).unwrap_or_default();
         let live = observe::alive(&self.member_pids());
         let launchers = [first.launcher, second.launcher];
         let (first, other) = live.into_iter().partition(|pid| traced.contains(pid));

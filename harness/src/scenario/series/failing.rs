@@ -34,7 +34,7 @@ pub(super) static SERIES: Series = Series {
                 Planned::at(trace, event, call, Calls::Files, Deed::Fail(libc::EINTR), Done::Failed(libc::EINTR))
             })
         });
-        Ok(each.chain(told).collect())
+        Ok(each.chain(told).collect::<Vec<_>>().into())
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();
