@@ -11,7 +11,7 @@ pub(super) static SERIES: Series = Series {
     plan: |known, _| {
         let trace = learned(known)?;
         let each = places(trace).flat_map(|(event, call)| {
-            faults::of(call).into_iter().map(move |fault| {
+            faults::of(trace, event, call).into_iter().map(move |fault| {
                 let done = match fault {
                     Deed::Pretend(errno) => Done::Pretended(errno),
                     Deed::Fail(errno) => Done::Failed(errno),
