@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_LINES: usize = 12;
 
 /// Trials, with their names.
-type Named<'a> = Vec<(&'a str, &'a Trial)>;
+type Trials<'a> = Vec<(&'a str, &'a Trial)>;
 
 impl<'a> Case<'a> {
     /// The trials of a series, with their names; at least one of them came to its place.
-    fn trials(&self, series: &str) -> Result<(&'a Observation, Named<'a>), Unseen> {
+    fn trials(&self, series: &str) -> Result<(&'a Observation, Trials<'a>), Unseen> {
         let seen = self.scenario(series)?;
-        let trials: Named<'_> = seen.trials().collect();
+        let trials: Trials<'_> = seen.trials().collect();
         if trials.is_empty() {
             // What is there instead says why.
             seen.launch("1")?;

@@ -177,3 +177,13 @@ pub(crate) fn install_filter(filter: &[libc::sock_filter]) -> io::Result<()> {
     let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Whether the caller may install a filter without giving up what setuid programs give (PR_SET_NO_NEW_PRIVS): that takes
+/// CAP_SYS_ADMIN in its user namespace.
+pub(crate) fn may_filter() -> bool {
+    // SAFETY: a null filter is never read: the answer is EFAULT where all else is in order (seccomp(2)).
+    let done = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::null::<libc::sock_fprog>())
+    };
+    done < 0 && Errno::last() == Errno::EFAULT
+}

@@ -8,6 +8,7 @@
 mod calls;
 mod decode;
 
+pub(crate) use crate::sys::ptrace::CAN_STEER;
 pub(crate) use calls::Calls;
 
 use crate::observation::{Call, Event, Exit, Pid, Text, Trace, Traced, What};
@@ -65,6 +66,8 @@ pub(crate) enum Plan {
     /// The process of that lineage is held at its birth, or, where it is to execute programs, before the first instruction of
     /// that many of them.
     Birth(Vec<u32>, usize),
+    /// Whoever leaves the launcher's session is held before that, and so is the launcher before its end.
+    Leaving,
 }
 
 /// A start to be traced: what is looked at, and what is done.
@@ -175,6 +178,28 @@ impl Tracer {
     /// Threads that are stopped and stay so until init says otherwise.
     pub(crate) fn quiet(&self) -> impl Iterator<Item = Pid> {
         self.held.iter().chain(&self.listening).copied()
+    }
+
+    /// Processes that are held.
+    pub(crate) fn held_processes(&self) -> Vec<Pid> {
+        let process = |tid| self.trace.processes.get(self.threads.get(tid)?.process);
+        self.held.iter().filter_map(process).map(|process| process.pid).collect()
+    }
+
+    /// Holds nobody from now on, and lets whoever is held go on.
+    pub(crate) fn let_all_go(&mut self) {
+        self.steering.plan = Plan::Watch;
+        self.let_go();
+    }
+
+    /// Lets one process go on.
+    pub(crate) fn let_go_of(&mut self, pid: Pid) {
+        let of_it =
+            |tid: &Pid| self.threads.get(tid).is_some_and(|thread| self.trace.processes[thread.process].pid == pid);
+        let (own, others) = std::mem::take(&mut self.held).into_iter().partition(of_it);
+        self.held = own;
+        self.let_go();
+        self.held = others;
     }
 
     /// The process whose thread is held.
@@ -424,6 +449,8 @@ impl Tracer {
             {
                 Some(*deed)
             }
+            Plan::Leaving if known.name == "setsid" && process != 0 => Some(Deed::HoldBefore),
+            Plan::Leaving if known.name == "exit_group" && process == 0 => Some(Deed::HoldBefore),
             _ => None,
         };
         self.go_into(tid, event, known.returns, deed);

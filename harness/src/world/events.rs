@@ -26,9 +26,6 @@ impl World<'_> {
         for login in &mut self.logins {
             login.drain();
         }
-        if let Some(hold) = &mut self.hold {
-            hold.attend();
-        }
         self.hear();
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
         self.take_in_changes();
@@ -91,7 +88,6 @@ impl World<'_> {
             let open = login.pipes.iter().flatten().filter(|pipe| !pipe.ended);
             fds.extend(open.map(|pipe| PollFd::new(pipe.file.as_fd(), PollFlags::POLLIN)));
         }
-        fds.extend(self.hold.iter().map(|hold| PollFd::new(hold.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.notify_socket.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         fds.extend(also.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let time = nix::sys::time::TimeSpec::from_duration(pause);

@@ -1,13 +1,12 @@
 //! Starting the subject: by a shell from a terminal as a person would, or by a supervisor.
 
 use super::events::is_readable;
-use super::holding::Hold;
 use super::notifying::NotifySocket;
 use super::terminal::{Login, PipeEnd, Sink, Terminal, open_terminal};
 use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text};
 use crate::observe::{self, files};
-use crate::sandbox::shell::{self, HOLD, Inheritance, Job, Order, Place, Stream, Wires};
+use crate::sandbox::shell::{self, Inheritance, Job, Order, Place, Stream, Wires};
 use crate::sys;
 use crate::trace::{Calls, Plan, Steering, Tracer};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -97,7 +96,7 @@ impl World<'_> {
         if let Some(steering) = &steering {
             inheritance.filter = system("making a filter of system calls", steering.calls.filter())?;
         }
-        let (place, held) = (inheritance.place, inheritance.held);
+        let place = inheritance.place;
         let mut job = Job::new(&command, self.environment, &directory, self.inside.nice, inheritance)
             .map_err(|_| Halt::CannotStart(libc::EINVAL, Text::new(b"a word with a NUL byte")))?;
         job.listens = listener.is_some();
@@ -111,9 +110,6 @@ impl World<'_> {
         let inherited = observe::process(launcher);
         let leader = if place == Place::Leader { launcher } else { self.logins.last().map_or(0, |l| l.shell) };
         let shell_tty_nr = observe::process(leader).map_or(0, |s| s.tty_nr);
-        if held {
-            self.hold = Some(Hold::new(system("fetching a hold", sys::pidfd_getfd(&pidfd, HOLD))?, launcher));
-        }
         if let Some(steering) = steering {
             self.tracer = Some(system("tracing the subject (ptrace)", Tracer::seize(launcher, steering))?);
         }
@@ -132,7 +128,7 @@ impl World<'_> {
     /// Waits for the end of a start that has begun, and records it.
     pub(super) fn see_through(&mut self, name: &str, begun: Begun) -> Acted<Option<Exit>> {
         let Begun { launcher, pidfd, directory, job, inherited, shell_tty_nr, terminal, mut deadline } = begun;
-        if job.inheritance.held {
+        if self.tracer.as_ref().is_some_and(|tracer| *tracer.plan() == Plan::Leaving) {
             self.let_go_in_the_worst_order(launcher, pidfd.as_fd(), deadline)?;
             // What was held has taken its time; a launcher that waited for it gets all of its own.
             deadline = self.deadline();

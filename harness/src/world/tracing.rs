@@ -1,11 +1,10 @@
 //! Tracing a start, and holding it at a point until the rest has done what it can.
 
 use super::events::is_readable;
-use super::holding::waits_beyond;
 use super::launching::Start;
 use super::{Acted, World, system};
 use crate::observation::{Exit, FileSeen, Instances, Pid, Seen, Style};
-use crate::observe::{self, files};
+use crate::observe::{self, Limit, files};
 use crate::sys;
 use crate::trace::{Plan, Tracer};
 use nix::sys::signal::Signal;
@@ -101,6 +100,33 @@ impl World<'_> {
     pub(super) fn await_end_or_wait(&mut self, launcher: BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
         self.await_that(deadline, |world| Ok(is_readable(launcher) || world.only_waits(deadline)))?;
         Ok(is_readable(launcher))
+    }
+
+    /// Holds whoever leaves the launcher's session until the launcher has ended, or sleeps and will not wake by time alone
+    /// before the deadline: then it waits for who is held. The launcher's own end waits until somebody is held, or all
+    /// others are at rest, so that nobody will be.
+    pub(super) fn let_go_in_the_worst_order(
+        &mut self,
+        launcher: Pid,
+        pidfd: BorrowedFd<'_>,
+        deadline: Instant,
+    ) -> Acted {
+        self.await_that(deadline, |world| {
+            if is_readable(pidfd) {
+                return Ok(true);
+            }
+            let held = world.tracer.as_ref().map(Tracer::held_processes).unwrap_or_default();
+            let ends = held.contains(&launcher);
+            let is_leaving = held.iter().any(|pid| *pid != launcher);
+            if ends && (is_leaving || world.read_pulse(World::member_pids).1) {
+                world.tracer.iter_mut().for_each(|tracer| tracer.let_go_of(launcher));
+                return Ok(false);
+            }
+            let rests = || world.read_pulse(World::member_pids).1 && waits_beyond(launcher, &[], deadline);
+            Ok(!ends && is_leaving && rests())
+        })?;
+        self.tracer.iter_mut().for_each(Tracer::let_all_go);
+        Ok(())
     }
 
     pub(super) fn let_go(&mut self) {
@@ -216,4 +242,14 @@ impl World<'_> {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether no thread of the process, but for those that are kept `quiet`, will wake by time alone before the deadline.
+fn waits_beyond(pid: Pid, quiet: &[Pid], deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    observe::waits(&[pid]).iter().filter(|wait| !quiet.contains(&wait.thread.1)).all(|wait| match wait.limit {
+        Limit::None => true,
+        Limit::Within(limit) => limit > left,
+        Limit::Unknown => false,
+    })
 }

@@ -1,7 +1,7 @@
 //! Every call of the start fails once with each errno that fits it.
 
 use super::{Planned, Series, faults, learned, places, tell};
-use crate::observation::Done;
+use crate::observation::{Done, Unseen};
 use crate::trace::{Calls, Deed};
 
 pub(super) static SERIES: Series = Series {
@@ -9,6 +9,9 @@ pub(super) static SERIES: Series = Series {
     about: "each call of its start fails once with each errno that fits it",
     exhaustive: true,
     plan: |known, _| {
+        if !crate::trace::CAN_STEER {
+            return Err(Unseen::Skip("having a call fail needs x86-64".to_owned()));
+        }
         let trace = learned(known)?;
         let each = places(trace).flat_map(|(event, call)| {
             faults::of(trace, event, call).into_iter().map(move |fault| {
