@@ -226,7 +226,8 @@ pub(super) fn faults_reported(case: &Case<'_>) -> Judgement {
         let (launch, look) = (seen.launch(name)?, seen.look(name)?);
         match case.lacks(look, launch.ended)? {
             None => Ok(not_whole(case, launch, look, &musts)),
-            Some(lacking) => Ok(not_clean_failure(case, trial, launch, look)?.map(|why| format!("{lacking}; {why}"))),
+            Some(lacking) => Ok(not_clean_failure(case, trial, launch, look)?
+                .map(|why| if lacking.contains(&why) { lacking } else { format!("{lacking}; {why}") })),
         }
     })
 }

@@ -82,7 +82,7 @@ pub(crate) fn pulse(pids: &[Pid], quiet: &[Pid]) -> Pulse {
         for tid in threads_of(*pid).into_iter().filter(|tid| !quiet.contains(tid)) {
             let Some(status) = status(&format!("/proc/{pid}/task/{tid}/status")) else { continue };
             // S sleeps, T is stopped, Z and X have ended, I idles; R runs, D waits for the disk or a vfork child, and t for
-            // its tracer, which will let it go on.
+            // its tracer, which will let it go on. Who is only kept waiting by a child that is held does rest.
             asleep &= status.state.starts_with(['S', 'T', 'Z', 'X', 'I'])
                 || (status.state.starts_with('D') && waits_for_child(*pid, tid));
             let switches = status.voluntary_ctxt_switches.unwrap_or(0) + status.nonvoluntary_ctxt_switches.unwrap_or(0);
@@ -92,10 +92,18 @@ pub(crate) fn pulse(pids: &[Pid], quiet: &[Pid]) -> Pulse {
     Pulse { threads, asleep }
 }
 
-/// Whether a thread that sleeps where only a fatal signal wakes it does so until its child executes something or ends.
+/// Whether a thread that no signal interrupts waits until its child executes something or ends, and not for a disk.
 fn waits_for_child(pid: Pid, tid: Pid) -> bool {
     let line = read_proc(&format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
-    limit_of(&String::from_utf8_lossy(&line), |_| None, |_| None) == Limit::None
+    let line = String::from_utf8_lossy(&line);
+    let number = line.split_whitespace().next().and_then(|number| number.parse().ok());
+    let makes_a_child = match number {
+        Some(libc::SYS_clone | libc::SYS_clone3) => true,
+        #[cfg(target_arch = "x86_64")]
+        Some(libc::SYS_vfork) => true,
+        _ => false,
+    };
+    makes_a_child && limit_of(&line, |_| None, |_| None) == Limit::None
 }
 
 /// Whether a signal waits for the process or its main thread.

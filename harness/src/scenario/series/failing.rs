@@ -14,7 +14,7 @@ pub(super) static SERIES: Series = Series {
         }
         let trace = learned(known)?;
         let each = places(trace).flat_map(|(event, call)| {
-            faults::of(call).into_iter().map(move |fault| {
+            faults::of(trace, event, call).into_iter().map(move |fault| {
                 let done = match fault {
                     Deed::Pretend(errno) => Done::Pretended(errno),
                     Deed::Fail(errno) => Done::Failed(errno),
@@ -37,7 +37,7 @@ pub(super) static SERIES: Series = Series {
                 Planned::at(trace, event, call, Calls::Files, Deed::Fail(libc::EINTR), Done::Failed(libc::EINTR))
             })
         });
-        Ok(each.chain(told).collect())
+        Ok(each.chain(told).collect::<Vec<_>>().into())
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();

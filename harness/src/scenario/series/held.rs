@@ -18,13 +18,14 @@ pub(super) static SERIES: Series = Series {
                 calls: Calls::Leaving,
                 plan: Plan::Birth(main.lineage.clone(), programs_of_start(trace, index)),
                 stale: false,
+                looks: false,
             });
         }
         let pidfile = known.path_of_pidfile.as_deref();
         if let Some((event, call)) = pidfile.and_then(|path| trace.completion_of(path)) {
             planned.push(Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Held));
         }
-        Ok(planned)
+        Ok(planned.into())
     },
     act: |world, _, name, planned| {
         let start = world.start().traced(planned.calls, planned.plan.clone());

@@ -31,7 +31,7 @@ pub(super) static SERIES: Series = Series {
         if planned.is_empty() {
             return Err(Unseen::Broken(format!("no call on {} was seen in a traced start", path.display())));
         }
-        Ok(planned)
+        Ok(planned.into())
     },
     act: |world, known, name, planned| {
         if planned.stale

@@ -1,6 +1,6 @@
 //! All is killed at each call of the start, and the daemon is started again over what that left.
 
-use super::{Planned, Series, learned, places, tell};
+use super::{Planned, Series, Trials, learned, places, tell, without_alike};
 use crate::observation::Done;
 use crate::trace::{Calls, Deed};
 
@@ -10,10 +10,9 @@ pub(super) static SERIES: Series = Series {
     exhaustive: true,
     plan: |known, _| {
         let trace = learned(known)?;
-        let each = places(trace);
-        Ok(each
-            .map(|(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldAfter, Done::Killed))
-            .collect())
+        let (each, alike) = without_alike(places(trace));
+        let at = |(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldAfter, Done::Killed);
+        Ok(Trials { planned: each.into_iter().map(at).collect(), alike })
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();
