@@ -279,6 +279,12 @@ impl Calls {
             && (known.name != "fcntl" || commands.contains(&(arguments[1] as libc::c_int)))
     }
 
+    /// The names by which this machine's own interface has them.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let names = Sysno::iter().map(|number| number.name());
+        names.filter(move |name| KNOWN.iter().any(|known| known.name == plain(name) && known.looks & self.bit() != 0))
+    }
+
     fn commands(self) -> Vec<libc::c_int> {
         match self {
             Calls::Start => [DUPLICATES.as_slice(), &LOCKS].concat(),
