@@ -297,6 +297,12 @@ impl Calls {
             && (known.name != "close" || self != Calls::Start || (arguments[0] as u32) < MOST_CLOSED as u32)
     }
 
+    /// The names by which this machine's own interface has them.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let names = Sysno::iter().map(|number| number.name());
+        names.filter(move |name| KNOWN.iter().any(|known| known.name == plain(name) && known.looks & self.bit() != 0))
+    }
+
     fn commands(self) -> Vec<libc::c_int> {
         match self {
             Calls::Start => [DUPLICATES.as_slice(), &LOCKS].concat(),
