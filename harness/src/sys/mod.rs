@@ -3,10 +3,14 @@
 pub(crate) mod ptrace;
 
 use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal, sigaction};
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Forks (fork(2)).
 ///
@@ -95,7 +99,7 @@ pub(crate) fn reset_signals() {
         // SAFETY: SIG_DFL is always a valid disposition.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    let _ = SigSet::empty().thread_set_mask();
 }
 
 /// Blocks signals, beside those that are blocked already.
@@ -109,6 +113,34 @@ pub(crate) fn block(signals: &[i32]) {
             libc::sigaddset(&raw mut set, *signal);
         }
         libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Keeps the caller from sleeping too long in a system call: a signal that interrupts it, again and again.
+///
+/// Whatever else the caller does meanwhile must bear an EINTR. What it forks has no timer, and resets the signal.
+pub(crate) struct Lulls(Timer);
+
+impl Lulls {
+    /// Prepares them.
+    pub(crate) fn new() -> nix::Result<Self> {
+        extern "C" fn nothing(_: libc::c_int) {}
+        // Without SA_RESTART: to be interrupted is what it is for.
+        let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        // SAFETY: a handler that does nothing is safe at any time.
+        unsafe { sigaction(Signal::SIGALRM, &action) }?;
+        let event = SigEvent::new(SigevNotify::SigevSignal { signal: Signal::SIGALRM, si_value: 0 });
+        Ok(Lulls(Timer::new(ClockId::CLOCK_MONOTONIC, event)?))
+    }
+
+    /// Has them come from now on.
+    pub(crate) fn begin(&mut self, every: Duration) {
+        let _ = self.0.set(Expiration::Interval(every.into()), TimerSetTimeFlags::empty());
+    }
+
+    /// No more of them.
+    pub(crate) fn end(&mut self) {
+        let _ = self.0.set(Expiration::OneShot(Duration::ZERO.into()), TimerSetTimeFlags::empty());
     }
 }
 

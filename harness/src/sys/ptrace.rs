@@ -53,9 +53,18 @@ pub(crate) struct SystemCall {
 ///
 /// The raw status, since a real-time signal has no name.
 pub(crate) fn wait_any() -> Option<(Pid, libc::c_int)> {
+    wait(libc::WNOHANG)
+}
+
+/// The same, once there is one; `None` when a signal has come first ([`super::Lulls`]).
+pub(crate) fn await_any() -> Option<(Pid, libc::c_int)> {
+    wait(0)
+}
+
+fn wait(flags: libc::c_int) -> Option<(Pid, libc::c_int)> {
     let mut status = 0;
     // SAFETY: `status` lives through the call.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, flags | libc::__WALL) };
     (pid > 0).then_some((pid, status))
 }
 

@@ -513,13 +513,18 @@ impl Tracer {
             let _ = ptrace::replace_result(tid, -i64::from(errno));
             result = Some(-i64::from(errno));
         }
+        // What was left out may have been anything.
+        let mut may_be_ready = true;
         if let Some(event) = event {
             if let Some(call) = self.call_mut(event) {
                 call.result = result;
+                may_be_ready = calls::may_make_ready(&call.name);
             }
             self.put_together(event);
         }
-        self.news = Some(self.now());
+        if may_be_ready {
+            self.news = Some(self.now());
+        }
         if afterwards == Some(Deed::HoldAfter) {
             return self.held.push(tid);
         }

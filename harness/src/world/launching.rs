@@ -115,6 +115,7 @@ impl World<'_> {
         let leader = if place == Place::Leader { launcher } else { self.logins.last().map_or(0, |l| l.shell) };
         let shell_tty_nr = observe::process(leader).map_or(0, |s| s.tty_nr);
         if let Some(steering) = steering {
+            self.lulls = Some(system("timer_create", sys::Lulls::new())?);
             self.tracer = Some(system("tracing the subject (ptrace)", Tracer::seize(launcher, steering))?);
         }
         let went = system("clock_gettime", clock_gettime(ClockId::CLOCK_MONOTONIC))?;

@@ -97,6 +97,8 @@ pub(crate) struct World<'a> {
     launcher: Option<(Pid, OwnedFd)>,
     /// Follows the start that is traced.
     tracer: Option<Tracer>,
+    /// What keeps init from waiting too long for a tracee's next stop.
+    lulls: Option<sys::Lulls>,
     /// Ports that init keeps from the subject.
     listeners: Vec<std::net::TcpListener>,
     /// Where a supervised subject says that it is ready.
@@ -155,6 +157,7 @@ impl<'a> World<'a> {
             logins: Vec::new(),
             launcher: None,
             tracer: None,
+            lulls: None,
             listeners: Vec::new(),
             notify_socket: None,
             main: None,
