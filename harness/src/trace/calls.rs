@@ -29,6 +29,8 @@ pub(super) enum Is {
     Fcntl,
     Flock,
     CloneFlags,
+    /// A struct clone_args.
+    CloneArguments,
     /// Bytes, as many as the next argument says.
     Bytes,
     /// A socket's address, as long as the next argument says.
@@ -38,7 +40,7 @@ pub(super) enum Is {
     Limits,
     /// A struct timespec.
     Time,
-    /// Group ids, as many as the argument before says.
+    /// Group ids, as many as the argument before says, which is not shown.
     Groups,
     /// A struct sigaction, of which the handler is shown.
     Action,
@@ -108,15 +110,15 @@ impl Known {
 }
 
 use Is::{
-    Action, Address, Bytes, CloneFlags, CreateMode, Dir, Fcntl, Fd, Flock, Groups, Hex, Hidden, How, Limits, Number,
-    Octal, OpenFlags, Path, Resource, Set, Signal, Time,
+    Action, Address, Bytes, CloneArguments, CloneFlags, CreateMode, Dir, Fcntl, Fd, Flock, Groups, Hex, Hidden, How,
+    Limits, Number, Octal, OpenFlags, Path, Resource, Set, Signal, Time,
 };
 
 const KNOWN: &[Known] = &[
     call("fork", START, &[]),
     call("vfork", START, &[]),
     call("clone", START, &[CloneFlags]),
-    call("clone3", START, &[]),
+    call("clone3", START, &[CloneArguments]),
     call("execve", START, &[Path]),
     call("execveat", START, &[Dir, Path]),
     call("exit_group", START | LEAVING, &[Number]).silent(),
@@ -177,7 +179,7 @@ const KNOWN: &[Known] = &[
     call("setregid", START, &[Number, Number]),
     call("setresuid", START, &[Number, Number, Number]),
     call("setresgid", START, &[Number, Number, Number]),
-    call("setgroups", START, &[Number, Groups]),
+    call("setgroups", START, &[Hidden, Groups]),
     call("setrlimit", START, &[Resource, Limits]),
     call("prlimit", START, &[Number, Resource, Limits]).unless_null(2),
     call("nanosleep", START, &[Time]),
@@ -204,7 +206,11 @@ const KNOWN: &[Known] = &[
 
 /// Commands of fcntl(2) that are looked at; the rest would only be noise.
 const DUPLICATES: [libc::c_int; 2] = [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC];
-const LOCKS: [libc::c_int; 4] = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
+const LOCKS: [libc::c_int; 6] =
+    [libc::F_SETLK, libc::F_SETLKW, SETLK64, SETLKW64, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
+/// F_SETLK64 and F_SETLKW64, which 32-bit programs use and no others have (asm-generic/fcntl.h).
+pub(super) const SETLK64: libc::c_int = 13;
+pub(super) const SETLKW64: libc::c_int = 14;
 const MARKS: [libc::c_int; 2] = [libc::F_GETFD, libc::F_SETFD];
 
 /// Descriptors below this one are seen to be closed at a start.
@@ -225,20 +231,30 @@ fn plain(name: &'static str) -> &'static str {
     if ["pread64", "pwrite64", "clone3"].contains(&name) {
         return name;
     }
-    let stripped = name.strip_suffix("64").or_else(|| name.strip_suffix("_time64")).or_else(|| name.strip_suffix("32"));
+    let stripped = name.strip_suffix("_time64").or_else(|| name.strip_suffix("64")).or_else(|| name.strip_suffix("32"));
     stripped.unwrap_or(name)
 }
 
-/// The call of that number, if the trace looks at such calls; and whether it came by the 32-bit interface.
-pub(super) fn known(architecture: u32, number: i64) -> Option<(&'static Known, bool)> {
+/// The interface by which a call came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interface {
+    /// The 32-bit one.
+    pub(super) compat: bool,
+    /// Its times are as wide as a 64-bit program's all the same.
+    pub(super) wide_time: bool,
+}
+
+/// The call of that number, if the trace looks at such calls; and the interface by which it came.
+pub(super) fn known(architecture: u32, number: i64) -> Option<(&'static Known, Interface)> {
     let number = usize::try_from(number).ok()?;
     let (name, compat) = match architecture {
         NATIVE => (Sysno::new(number)?.name(), false),
         COMPANION if cfg!(target_arch = "x86_64") => (Sysno32::new(number)?.name(), true),
         _ => return None,
     };
+    let interface = Interface { compat, wide_time: !compat || name.ends_with("_time64") };
     let name = plain(name);
-    KNOWN.iter().find(|known| known.name == name).map(|known| (known, compat))
+    KNOWN.iter().find(|known| known.name == name).map(|known| (known, interface))
 }
 
 /// What a call does to its process's alarm.
@@ -250,21 +266,22 @@ pub(super) enum Alarm {
 }
 
 /// What the call does to its process's alarm, if it is one of those.
-pub(super) fn alarm(known: &Known, tid: crate::observation::Pid, arguments: &[u64; 6]) -> Option<Alarm> {
+pub(super) fn alarm(known: &Known, tid: crate::observation::Pid, arguments: &[u64; 6], compat: bool) -> Option<Alarm> {
     // The interval of the later ones comes before the time of the first, each in seconds and a smaller unit.
-    let timer =
-        |address: u64, unit: u64| match (super::decode::words(tid, address), super::decode::words(tid, address + 16)) {
-            (_, Some([0, 0])) => Alarm::Off,
-            (Some([0, 0]), Some([seconds, part])) => Alarm::After(
-                Duration::from_secs(seconds).saturating_add(Duration::from_nanos(part.saturating_mul(unit))),
-            ),
-            _ => Alarm::Sometime,
-        };
+    let words = |address| super::decode::words(tid, address, compat);
+    let timer = |address: u64, unit: u64| match (words(address), words(address + if compat { 8 } else { 16 })) {
+        (_, Some([0, 0])) => Alarm::Off,
+        (Some([0, 0]), Some([seconds, part])) => {
+            Alarm::After(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(part.saturating_mul(unit))))
+        }
+        _ => Alarm::Sometime,
+    };
     match known.name {
         "alarm" if arguments[0] as u32 == 0 => Some(Alarm::Off),
         "alarm" => Some(Alarm::After(Duration::from_secs(u64::from(arguments[0] as u32)))),
         "setitimer" if arguments[0] as i32 == libc::ITIMER_REAL => Some(timer(arguments[1], 1000)),
-        "timer_settime" if arguments[1] != 0 => Some(Alarm::Sometime),
+        // The 32-bit interface has it with times of either width.
+        "timer_settime" if compat || arguments[1] != 0 => Some(Alarm::Sometime),
         "timer_settime" => Some(timer(arguments[2], 1)),
         _ => None,
     }
@@ -277,6 +294,13 @@ impl Calls {
         known.looks & self.bit() != 0
             && known.unless_null.is_none_or(|argument| arguments[usize::from(argument)] != 0)
             && (known.name != "fcntl" || commands.contains(&(arguments[1] as libc::c_int)))
+            && (known.name != "close" || self != Calls::Start || (arguments[0] as u32) < MOST_CLOSED as u32)
+    }
+
+    /// The names by which this machine's own interface has them.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let names = Sysno::iter().map(|number| number.name());
+        names.filter(move |name| KNOWN.iter().any(|known| known.name == plain(name) && known.looks & self.bit() != 0))
     }
 
     fn commands(self) -> Vec<libc::c_int> {

@@ -1,6 +1,6 @@
 //! Reads what a stopped thread's call is about: its arguments in words, and the files it means.
 
-use super::calls::{Is, Known};
+use super::calls::{Interface, Is, Known, SETLK64, SETLKW64};
 use crate::observation::{Pid, Text, signal_name};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use std::ffi::OsString;
@@ -81,7 +81,8 @@ fn text(path: &Path) -> Text {
 }
 
 /// Reads the call `known` with its raw `arguments`, which the thread is about to make.
-pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) -> Meaning {
+pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], interface: Interface) -> Meaning {
+    let Interface { compat, wide_time } = interface;
     let mut meaning = Meaning::default();
     let mut words = Vec::new();
     let mut directory = None;
@@ -100,7 +101,7 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) 
                 number.to_string()
             }
             Is::Number => number.to_string(),
-            Is::Octal => format!("{:#05o}", raw as u32),
+            Is::Octal => octal(raw),
             Is::Hex => format!("{raw:#x}"),
             Is::Dir => {
                 directory = Some(number);
@@ -125,7 +126,7 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) 
                 if flags & libc::O_CREAT == 0 && flags & libc::O_TMPFILE != libc::O_TMPFILE {
                     continue;
                 }
-                format!("{:#05o}", raw as u32)
+                octal(raw)
             }
             Is::Signal if number == 0 => "0".to_owned(),
             Is::Signal => signal_name(number),
@@ -142,6 +143,11 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) 
             Is::Fcntl => fcntl(tid, number, arguments[index + 1]),
             Is::Flock => flock(number),
             Is::CloneFlags => clone_flags(raw),
+            // Flags first, and the signal as the fifth of its words, which are as wide for all.
+            Is::CloneArguments => match (word_at(tid, raw, false), word_at(tid, raw + 32, false)) {
+                (Some(flags), Some(signal)) => clone_flags((flags & !0xff) | (signal & 0xff)),
+                _ => "?".to_owned(),
+            },
             Is::Bytes => {
                 let length = next as usize;
                 let shown = memory(tid, raw, length.min(MOST_BYTES));
@@ -150,12 +156,13 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) 
             }
             Is::Address => address(&memory(tid, raw, (next as usize).min(128)), next as usize),
             Is::Resource => resource(number),
-            Is::Limits => match (word_at(tid, raw, compat), word_at(tid, raw + if compat { 4 } else { 8 }, compat)) {
-                (Some(soft), Some(hard)) => format!("soft {}, hard {}", limit(soft), limit(hard)),
+            // That of prlimit(2) is as wide for all.
+            Is::Limits => match self::words(tid, raw, compat && known.name != "prlimit") {
+                Some([soft, hard]) => format!("soft {}, hard {}", limit(soft), limit(hard)),
                 _ => "?".to_owned(),
             },
-            Is::Time => match (word_at(tid, raw, compat), word_at(tid, raw + if compat { 4 } else { 8 }, compat)) {
-                (Some(seconds), Some(nanoseconds)) => format!("{seconds}.{nanoseconds:09} s"),
+            Is::Time => match self::words(tid, raw, !wide_time) {
+                Some([seconds, nanoseconds]) => format!("{seconds}.{nanoseconds:09} s"),
                 _ => "?".to_owned(),
             },
             Is::Groups => {
@@ -173,9 +180,24 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], compat: bool) 
     meaning
 }
 
-/// Two C longs of a 64-bit process's.
-pub(super) fn words(tid: Pid, address: u64) -> Option<[u64; 2]> {
-    Some([word_at(tid, address, false)?, word_at(tid, address + 8, false)?])
+/// A mode as C and the shell write it.
+fn octal(mode: u64) -> String {
+    format!("0{:03o}", mode as u32)
+}
+
+/// The program that a process has just executed, by the name under which it did that: that of a script and not of its
+/// interpreter, of a link and not of what it leads to. `name` is where it is in the process's memory (AT_EXECFN).
+pub(super) fn program(tid: Pid, name: Option<u64>) -> PathBuf {
+    let named = name.and_then(|address| string(tid, address)).and_then(|name| whole(tid, None, &name));
+    // These names of descriptors and of links to programs say nothing.
+    let says_nothing = |path: &PathBuf| ["/proc/", "/dev/fd/"].iter().any(|start| path.starts_with(start));
+    let file = || fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+    named.filter(|path| path.parent().is_some() && !says_nothing(path)).unwrap_or_else(file)
+}
+
+/// Two C longs of the process's.
+pub(super) fn words(tid: Pid, address: u64, compat: bool) -> Option<[u64; 2]> {
+    Some([word_at(tid, address, compat)?, word_at(tid, address + if compat { 4 } else { 8 }, compat)?])
 }
 
 /// A C long of the process's.
@@ -269,8 +291,8 @@ fn fcntl(tid: Pid, command: i32, argument: u64) -> String {
         libc::F_DUPFD_CLOEXEC => "F_DUPFD_CLOEXEC",
         libc::F_GETFD => "F_GETFD",
         libc::F_SETFD => "F_SETFD",
-        libc::F_SETLK => "F_SETLK",
-        libc::F_SETLKW => "F_SETLKW",
+        libc::F_SETLK | SETLK64 => "F_SETLK",
+        libc::F_SETLKW | SETLKW64 => "F_SETLKW",
         libc::F_OFD_SETLK => "F_OFD_SETLK",
         libc::F_OFD_SETLKW => "F_OFD_SETLKW",
         other => return format!("{other}, {argument:#x}"),
@@ -348,6 +370,7 @@ fn address(bytes: &[u8], length: usize) -> String {
             Some(ip) => format!("[{}]:{}", std::net::Ipv6Addr::from(ip), port()),
             None => "?".to_owned(),
         },
+        libc::AF_NETLINK => "netlink".to_owned(),
         other => format!("family {other}"),
     }
 }

@@ -380,13 +380,18 @@ impl Tracer {
     }
 
     fn executed(&mut self, tid: Pid) {
-        let Some(process) = self.threads.get(&tid).map(|thread| thread.process) else {
+        // The first thread's id goes to the one that executes, and what was awaited of the first one never comes.
+        let former = ptrace::event_message(tid).unwrap_or(tid);
+        let Some(mut thread) = self.threads.remove(&former).or_else(|| self.threads.remove(&tid)) else {
             return ptrace::resume(tid, Resume::On, 0);
         };
-        // Its other threads are gone without a word, the one that executed included: it has the leader's id now.
-        self.threads.retain(|other, thread| *other == tid || thread.process != process);
+        let (process, call) = (thread.process, thread.call.take());
+        // The others are gone, those that were stopped too.
+        self.threads.retain(|_, other| other.process != process);
+        self.threads.insert(tid, thread);
+        self.held.retain(|held| self.threads.contains_key(held));
+        self.listening.retain(|listening| self.threads.contains_key(listening));
         self.notes[process].loader = loader(tid);
-        let call = self.threads.get_mut(&tid).and_then(|thread| thread.call.take());
         if let Some(call) = call.and_then(|event| self.call_mut(event)) {
             call.result = Some(0);
         }
@@ -394,7 +399,7 @@ impl Tracer {
             self.runs = true;
             self.began = Instant::now();
         }
-        let program = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+        let program = decode::program(tid, told(tid, libc::AT_EXECFN));
         self.push(process, tid, What::Program(Text::new(program.as_os_str().as_bytes())));
         self.notes[process].programs += 1;
         if self.is_birth(process, self.notes[process].programs) {
@@ -409,11 +414,15 @@ impl Tracer {
             return ptrace::resume(tid, Resume::On, 0);
         };
         let process = thread.process;
-        let Stopped::Entry { number, arguments } = info.stopped else { return ptrace::resume(tid, Resume::On, 0) };
+        let Stopped::Entry { number, mut arguments } = info.stopped else { return ptrace::resume(tid, Resume::On, 0) };
         let known = calls::known(info.architecture, number);
+        if known.is_some_and(|(_, interface)| interface.compat) {
+            // Of what a 64-bit program has in its registers the kernel takes the lower halves here.
+            arguments = arguments.map(|argument| u64::from(argument as u32));
+        }
         let known = known.filter(|(known, _)| self.runs && self.steering.calls.include(known, &arguments));
-        let Some((known, compat)) = known else { return ptrace::resume(tid, Resume::On, 0) };
-        if let Some(alarm) = calls::alarm(known, tid, &arguments) {
+        let Some((known, interface)) = known else { return ptrace::resume(tid, Resume::On, 0) };
+        if let Some(alarm) = calls::alarm(known, tid, &arguments, interface.compat) {
             match alarm {
                 Alarm::Off => self.alarms.remove(&process),
                 Alarm::After(after) => self.alarms.insert(process, Instant::now().checked_add(after)),
@@ -425,7 +434,7 @@ impl Tracer {
         let count = notes.counts.entry(known.name).or_default();
         *count += u32::from(!is_loader);
         let nth = *count;
-        let meaning = decode::read(tid, known, &arguments, compat);
+        let meaning = decode::read(tid, known, &arguments, interface);
         let call = Call {
             name: known.name.to_owned(),
             arguments: Text::printed(&meaning.arguments),
@@ -436,7 +445,7 @@ impl Tracer {
             nth,
             times: 1,
             loader: is_loader,
-            compat,
+            compat: interface.compat,
         };
         let event = self.push(process, tid, What::Call(call));
         let deed = match &self.steering.plan {
@@ -552,14 +561,25 @@ impl Tracer {
     }
 }
 
+/// What the kernel has told a process that has just executed a program (getauxval(3)): one value by its kind.
+fn told(tid: Pid, kind: u64) -> Option<u64> {
+    let bytes = std::fs::read(format!("/proc/{tid}/auxv")).ok()?;
+    let words: Vec<u64> =
+        bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?))).collect();
+    // A 32-bit program's words are half as wide, so that each of these is a kind and a value.
+    let is_narrow = words.chunks_exact(2).any(|pair| pair[0] > u64::from(u32::MAX));
+    let narrow = words.iter().map(|word| [word & u64::from(u32::MAX), word >> 32]);
+    let mut pairs: Vec<[u64; 2]> = narrow.collect();
+    if !is_narrow {
+        pairs = words.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
+    }
+    pairs.into_iter().find(|pair| pair[0] == kind).map(|pair| pair[1])
+}
+
 /// Where the dynamic loader is in the memory of a process that has just executed a program; empty where there is none.
 fn loader(tid: Pid) -> Range<u64> {
     use procfs_core::{FromBufRead, process::MMapPath, process::MemoryMaps};
-    let base = std::fs::read(format!("/proc/{tid}/auxv")).ok().and_then(|bytes| {
-        let words: Vec<u64> =
-            bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?))).collect();
-        words.chunks_exact(2).find(|pair| pair[0] == libc::AT_BASE).map(|pair| pair[1])
-    });
+    let base = told(tid, libc::AT_BASE);
     let Some(base) = base.filter(|base| *base != 0) else { return 0..0 };
     let Some(maps) = std::fs::read(format!("/proc/{tid}/maps"))
         .ok()
