@@ -220,6 +220,11 @@ impl Scenario {
         Scenario { steps: &[], ..*self }
     }
 
+    /// Its start and its first step, and nothing after that.
+    pub(crate) fn first_step_alone(&self) -> Scenario {
+        Scenario { steps: self.steps.get(..1).unwrap_or_default(), ..*self }
+    }
+
     /// Performs the scenario from step `from` on, as init of a sandbox.
     pub(crate) fn perform(&self, from: usize, setting: Setting<'_>, known: &Known, inside: Inside) -> Life {
         live(setting, inside, |world| self.live(from, world, known))

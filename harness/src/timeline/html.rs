@@ -443,7 +443,7 @@ fn events(timeline: &Timeline<'_>) -> Vec<Row> {
                     What::Call(_) => "call",
                     _ => "event",
                 },
-                words: shown(&rows::whole(timeline, &event.what)),
+                words: shown(&rows::whole(timeline, event)),
                 loader: matches!(&event.what, What::Call(call) if call.loader),
                 step: taken.map(|taken| taken.step.number),
                 step_words: taken.map(words_of).unwrap_or_default(),

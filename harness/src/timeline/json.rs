@@ -132,7 +132,7 @@ struct Made<'a> {
     fd: Option<i32>,
     /// What it returned; null where that was not waited for.
     result: Option<i64>,
-    /// The name of the error it returned.
+    /// The name of the error it returned; `interrupted` where a signal came before it was done.
     error: Option<String>,
     /// Which call of that name it is in its process, from 1.
     nth: u32,

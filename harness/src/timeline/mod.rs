@@ -14,6 +14,7 @@ use crate::observation::{Call, Text, What, printable};
 use crate::run::TracedStart;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// A start, and what is made of it.
 #[derive(Debug)]
@@ -106,8 +107,15 @@ fn number_in(word: &str) -> Option<i64> {
     word[..end.unwrap_or(word.len())].parse().ok()
 }
 
+/// What a call that a signal interrupted seems to return: the kernel's own numbers (ERESTARTSYS to ERESTART_RESTARTBLOCK), by
+/// which it decides whether to begin it anew.
+const INTERRUPTED: RangeInclusive<i64> = -516..=-512;
+
 /// The name of the error that a call returned.
 fn errno(result: i64) -> String {
+    if INTERRUPTED.contains(&result) {
+        return "interrupted".to_owned();
+    }
     let number = i32::try_from(result.unsigned_abs()).unwrap_or(0);
     match Errno::from_raw(number) {
         Errno::UnknownErrno => format!("error {}", result.unsigned_abs()),
@@ -120,6 +128,10 @@ fn tail(text: &str, width: usize) -> String {
     let count = text.chars().count();
     if count <= width {
         return text.to_owned();
+    }
+    let last = base(text);
+    if last.chars().count() == width {
+        return last.to_owned();
     }
     let kept: String = text.chars().skip(count - width.saturating_sub(1)).collect();
     // Whole parts of it, where there are any.

@@ -1,8 +1,8 @@
 //! The events of a start as rows for a person: what is a step or changes something has a row, the rest is counted.
 
 use super::{Timeline, counted, errno, quoted};
-use crate::observation::{Call, Exit, Text, Trace, What, printable, signal_name};
-use std::collections::BTreeMap;
+use crate::observation::{Call, Event, Exit, Text, Trace, What, printable, signal_name};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a process does in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ impl Words {
 
 /// The standard streams are put on it one by one, and shown together.
 pub(super) const DEV_NULL: &str = "/dev/null on";
+/// What makes a file, where that is not there.
+const OPEN: &str = "open";
 
 /// A moment that concerns all processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,17 @@ pub(super) fn moments(trace: &Trace) -> Vec<(u64, Moment)> {
 }
 
 /// All that is known of an event, on one line.
-pub(super) fn whole(timeline: &Timeline<'_>, what: &What) -> String {
+pub(super) fn whole(timeline: &Timeline<'_>, event: &Event) -> String {
+    let process = timeline.start.trace.processes.get(event.process);
+    let is_first = process.is_none_or(|process| process.pid == event.thread);
+    match &event.what {
+        What::ThreadEnded => format!("thread {} ends", event.thread),
+        what if is_first => said_whole(timeline, what),
+        what => format!("{} (thread {})", said_whole(timeline, what), event.thread),
+    }
+}
+
+fn said_whole(timeline: &Timeline<'_>, what: &What) -> String {
     match what {
         What::Call(call) => {
             let mut text = format!("{}({})", call.name, call.arguments);
@@ -104,7 +116,7 @@ pub(super) fn whole(timeline: &Timeline<'_>, what: &What) -> String {
         What::Thread(id) => format!("→ thread {id}"),
         What::Program(path) => format!("executes {path}"),
         What::Signal(number) => format!("gets {}", signal_name(*number)),
-        What::ThreadEnded => "its thread ends".to_owned(),
+        What::ThreadEnded => "a thread ends".to_owned(),
         What::Ended(exit) => ended(*exit),
     }
 }
@@ -116,6 +128,8 @@ pub(super) fn rows(timeline: &Timeline<'_>) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut more: Option<(u64, Vec<(usize, u64)>)> = None;
     let mut moments = moments(trace).into_iter().peekable();
+    // Opened with O_CREAT by whom: a log that is opened anew for each line tells nothing new.
+    let mut opened = BTreeSet::new();
     // What a process was about to make a child by.
     let mut forks: BTreeMap<i32, &str> = BTreeMap::new();
     for (index, event) in trace.events.iter().enumerate() {
@@ -134,7 +148,9 @@ pub(super) fn rows(timeline: &Timeline<'_>) -> Vec<Row> {
         let words = match &event.what {
             What::Call(call) => match step {
                 Some(place) => Some(step_words(call, timeline.taken[place].step.number)),
-                None if on_way => of_note(call),
+                None if on_way => of_note(call).filter(|words| {
+                    words.verb != OPEN || opened.insert((event.process, words.path.clone(), words.rest.clone()))
+                }),
                 None => None,
             },
             What::Child(child) if on_way => {
@@ -200,7 +216,7 @@ fn join(last: &mut Row, next: &Row, chain: &[usize]) -> bool {
         return false;
     }
     *times += again;
-    if words.verb == DEV_NULL {
+    if words.verb == DEV_NULL && !words.rest.split(' ').any(|word| word == more.rest) {
         words.rest = format!("{} {}", words.rest, more.rest);
     }
     true
@@ -240,6 +256,7 @@ fn error(call: &Call) -> String {
 fn step_words(call: &Call, step: u8) -> Words {
     match (step, call.name.as_str()) {
         (1, "close") | (2 | 3 | 6, _) => Words::new(&call.name),
+        (1, "open" | "openat" | "openat2") => Words::on("read", call.path.as_ref()),
         (9, "dup2" | "dup3") => {
             let target = call.arguments.as_str().split(',').nth(1).unwrap_or_default().trim();
             Words::new(DEV_NULL).and(target)
@@ -249,11 +266,35 @@ fn step_words(call: &Call, step: u8) -> Words {
         (12, "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2") => {
             Words::on("write", call.path.as_ref()).and(quoted(call).unwrap_or_default())
         }
-        (12, "fcntl" | "flock") => Words::on("lock", call.path.as_ref()),
+        (12, "fcntl" | "flock") => Words::on(lock(call), call.path.as_ref()),
         (14, "write" | "writev") => {
-            Words::new("write").and(format!("{} to pipe", quoted(call).unwrap_or_default()).trim())
+            let to = if call.path.as_ref().is_some_and(|path| path.as_str().starts_with("socket")) {
+                "socket"
+            } else {
+                "pipe"
+            };
+            Words::new(format!("write to {to}")).and(quoted(call).unwrap_or_default())
         }
         _ => of_note(call).unwrap_or_else(|| said(call)),
+    }
+}
+
+/// What a call does to a lock.
+fn lock(call: &Call) -> &'static str {
+    let opens = ["LOCK_UN", "F_UNLCK"].iter().any(|word| call.arguments.as_str().contains(word));
+    if opens { "unlock" } else { "lock" }
+}
+
+/// How long a call sleeps.
+fn pause(call: &Call) -> String {
+    let mut words = call.arguments.as_str().rsplit(", ");
+    let long = words.next().unwrap_or_default();
+    if words.next().is_some_and(|flags| flags == "0x1") {
+        return "until a time".to_owned();
+    }
+    match long.strip_suffix(" s").filter(|seconds| seconds.contains('.')) {
+        Some(seconds) => format!("{} s", printable(seconds.trim_end_matches('0').trim_end_matches('.'))),
+        None => printable(long),
     }
 }
 
@@ -265,9 +306,10 @@ fn of_note(call: &Call) -> Option<Words> {
     let failed = call.result.is_some_and(|result| result < 0);
     let words = match call.name.as_str() {
         "open" | "openat" | "openat2" | "creat"
-            if call.name == "creat" || call.arguments.as_str().contains("O_CREAT") =>
+            if (call.name == "creat" || call.arguments.as_str().contains("O_CREAT"))
+                && call.path.as_ref().is_none_or(|path| path.as_str() != "/dev/null") =>
         {
-            Words::on("open", call.path.as_ref())
+            Words::on(OPEN, call.path.as_ref())
         }
         "bind" => {
             let address = call.arguments.as_str().split_once(',').map_or("", |(_, address)| address.trim());
@@ -282,9 +324,9 @@ fn of_note(call: &Call) -> Option<Words> {
         {
             Words::on(&call.name, call.path.as_ref())
         }
-        "flock" => Words::on("lock", call.path.as_ref()),
-        "fcntl" if call.arguments.as_str().contains("LK") => Words::on("lock", call.path.as_ref()),
-        "nanosleep" | "clock_nanosleep" => Words::new("sleep").and(printable(call.arguments.as_str())),
+        "flock" => Words::on(lock(call), call.path.as_ref()),
+        "fcntl" if call.arguments.as_str().contains("LK") => Words::on(lock(call), call.path.as_ref()),
+        "nanosleep" | "clock_nanosleep" => Words::new("sleep").and(pause(call)),
         // It says itself how it went.
         "kill" | "umask" | "setuid" | "setgid" | "setreuid" | "setregid" | "setresuid" | "setresgid" | "setgroups"
         | "setsid" | "setpgid" => return Some(said(call)),

@@ -89,6 +89,12 @@ fn word(call: &Call, index: usize) -> &str {
     call.arguments.as_str().split(',').nth(index).unwrap_or_default().trim()
 }
 
+/// How many signals a set has that is shown by their number, since they are many.
+fn signals(arguments: &str) -> u64 {
+    let set = arguments.split('[').nth(1).and_then(|set| set.strip_suffix(" signals]"));
+    set.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
 /// The processes from the launcher to the daemon; where there is no daemon, to what lived longest.
 pub(super) fn chain(trace: &Trace) -> Vec<usize> {
     let chain = trace.chain();
@@ -177,6 +183,20 @@ impl<'a> Search<'a> {
         for index in ranges {
             self.take(1, vec![index], None);
         }
+        // It is there for those who want to close what they have.
+        let is_list = |path: &str| {
+            let of_process = path.strip_prefix("/proc/").and_then(|rest| rest.strip_suffix("/fd"));
+            path == "/dev/fd" || of_process.is_some_and(|process| !process.contains('/'))
+        };
+        let lists: Vec<usize> = self
+            .done(&["open", "openat", "openat2"])
+            .into_iter()
+            .filter(|(.., call)| call.path.as_ref().is_some_and(|path| is_list(path.as_str())))
+            .map(|(index, ..)| index)
+            .collect();
+        for index in lists {
+            self.take(1, vec![index], Some("by the list of them".to_owned()));
+        }
         for (events, count) in self.runs(|call| call.name == "close") {
             if count >= MANY_DESCRIPTORS {
                 self.take(1, events, Some(format!("{count} calls")));
@@ -201,25 +221,46 @@ impl<'a> Search<'a> {
     fn mask(&mut self) {
         // How often the old mask is still to be put back, by thread; a child begins with what its parent had.
         let mut owed: BTreeMap<i32, u32> = BTreeMap::new();
+        // Threads whose mask the daemon's program has emptied: what it puts back from then on resets nothing.
+        let mut empty: BTreeSet<i32> = BTreeSet::new();
         let mut found = Vec::new();
         for (index, event) in self.trace.events.iter().enumerate() {
             let thread = event.thread;
+            let mut inherit = |child: i32| {
+                let is_empty = empty.contains(&thread);
+                let _ = if is_empty { empty.insert(child) } else { empty.remove(&child) };
+            };
             let owes = owed.get(&thread).copied().unwrap_or(0);
             match &event.what {
                 What::Child(child) => {
                     if let Some(child) = self.trace.processes.get(*child) {
                         owed.entry(child.pid).or_insert(owes);
+                        inherit(child.pid);
                     }
                 }
-                What::Thread(id) => drop(owed.entry(*id).or_insert(owes)),
+                What::Thread(id) => {
+                    owed.entry(*id).or_insert(owes);
+                    inherit(*id);
+                }
                 What::Call(call) if !call.loader && matches!(call.name.as_str(), "rt_sigprocmask" | "sigprocmask") => {
-                    let empty = !call.arguments.as_str().contains('[') || call.arguments.as_str().contains("[]");
-                    match word(call, 0) {
-                        "SIG_BLOCK" => drop(owed.insert(thread, owes.saturating_add(1))),
-                        "SIG_SETMASK" if owes > 0 => drop(owed.insert(thread, owes - 1)),
-                        "SIG_SETMASK" if !empty => drop(owed.insert(thread, 1)),
-                        "SIG_SETMASK" if index >= self.begins && self.is_first_thread(event) => found.push(index),
-                        _ => {}
+                    let arguments = call.arguments.as_str();
+                    let is_none = !arguments.contains('[') || arguments.contains("[]");
+                    let empties = match word(call, 0) {
+                        "SIG_SETMASK" => is_none,
+                        "SIG_UNBLOCK" if signals(arguments) >= MANY_SIGNALS => true,
+                        "SIG_UNBLOCK" => continue,
+                        _ => {
+                            owed.insert(thread, owes.saturating_add(1));
+                            continue;
+                        }
+                    };
+                    if owes > 0 {
+                        // What is put back is what was there before.
+                        owed.insert(thread, owes - 1);
+                    } else if !empties {
+                        owed.insert(thread, 1);
+                    } else if index >= self.begins && self.is_first_thread(event) && empty.insert(thread) {
+                        found.push(index);
                     }
                 }
                 _ => {}
@@ -462,7 +503,9 @@ fn order(taken: &mut [Taken], trace: &Trace, launcher_ended: Option<u64>) -> Vec
             && file.at > ended
         {
             let late = format!("{} ms after the launcher ended", in_ms(file.at - ended));
-            remarks.push(format!("the PID file was written {late}"));
+            // Its note says so where it was made and nothing written to it.
+            let done = if file.note.is_some() { "made" } else { "written" };
+            remarks.push(format!("the PID file was {done} {late}"));
             file.note = Some(late);
             file.late = true;
         }

@@ -115,7 +115,7 @@ fn every_call(out: &mut String, timeline: &Timeline<'_>, last_step: &mut Option<
         let since = taken.map(|_| since(last_step, event.at)).unwrap_or_default();
         let number = taken.map(|taken| taken.step.number.to_string()).unwrap_or_default();
         let (style, reset) = (style_of(taken), reset_of(taken));
-        let text = head(&printable(&rows::whole(timeline, &event.what)), LONGEST);
+        let text = head(&printable(&rows::whole(timeline, event)), LONGEST);
         let times = times_of(event.at, &since);
         let _ = writeln!(out, "{times} {style}{number:>4}{reset} {:<pids$} {text}", pid(timeline, event.process));
         // Of a step's events the first one says it.

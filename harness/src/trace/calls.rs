@@ -231,35 +231,6 @@ const SIGNALS: [libc::c_int; 12] = [
 /// Calls that are about a signal's disposition.
 const DISPOSITIONS: [&str; 3] = ["rt_sigaction", "sigaction", "signal"];
 
-/// Calls by which a file or a socket comes to be what it is to be.
-const MAKING: [&str; 20] = [
-    "open",
-    "openat",
-    "openat2",
-    "creat",
-    "mkdir",
-    "mkdirat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "link",
-    "linkat",
-    "symlink",
-    "symlinkat",
-    "write",
-    "pwrite64",
-    "writev",
-    "ftruncate",
-    "truncate",
-    "bind",
-    "listen",
-];
-
-/// Whether a daemon may be ready by a call, and was not before it: its PID file is written, its port open.
-pub(super) fn may_make_ready(name: &str) -> bool {
-    MAKING.contains(&name)
-}
-
 /// Descriptors below this one are seen to be closed at a start.
 const MOST_CLOSED: u64 = 256;
 

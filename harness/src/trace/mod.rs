@@ -513,22 +513,32 @@ impl Tracer {
             let _ = ptrace::replace_result(tid, -i64::from(errno));
             result = Some(-i64::from(errno));
         }
-        // What was left out may have been anything.
-        let mut may_be_ready = true;
         if let Some(event) = event {
             if let Some(call) = self.call_mut(event) {
                 call.result = result;
-                may_be_ready = calls::may_make_ready(&call.name);
             }
             self.put_together(event);
         }
-        if may_be_ready {
+        if event.is_some_and(|event| self.may_make_ready(event)) {
             self.news = Some(self.now());
         }
         if afterwards == Some(Deed::HoldAfter) {
             return self.held.push(tid);
         }
         ptrace::resume(tid, Resume::On, 0);
+    }
+
+    /// Whether the subject may have become ready by that call. To look whether it has is not cheap: the kernel goes through
+    /// the sockets of the whole machine.
+    fn may_make_ready(&self, event: usize) -> bool {
+        const MAKERS: [&str; 6] = ["listen", "bind", "write", "pwrite64", "writev", "ftruncate"];
+        let Some(What::Call(call)) = self.trace.events.get(event).map(|event| &event.what) else { return false };
+        let gives_a_name =
+            call.to.is_some() || ["creat", "mkdir", "mkdirat", "symlink", "symlinkat"].contains(&&*call.name);
+        let creates = call.name.starts_with("open") && call.arguments.as_str().contains("O_CREAT");
+        self.steering.calls == Calls::Start
+            && self.steering.plan == Plan::Watch
+            && (MAKERS.contains(&&*call.name) || gives_a_name || creates)
     }
 
     /// Puts a call that closed nothing to the one before it, if that did so too: a loop over all numbers.

@@ -1,6 +1,6 @@
 //! All is killed at each call of the start, and the daemon is started again over what that left.
 
-use super::{Planned, Series, Trials, learned, places, tell, without_alike};
+use super::{Planned, Series, Trials, learned, places, start_over, without_alike};
 use crate::observation::Done;
 use crate::trace::{Calls, Deed};
 
@@ -18,13 +18,6 @@ pub(super) static SERIES: Series = Series {
         let mut trial = planned.trial.clone();
         trial.pid = world.start_up_to(world.start().traced(planned.calls, planned.plan.clone()))?;
         trial.reached = trial.pid.is_some();
-        world.kill_all()?;
-        if let Some(path) = world.pidfile.clone() {
-            trial.pidfile = Some(crate::observe::files::seen(&path));
-        }
-        tell(world, name, trial);
-        world.launch(name, world.start())?;
-        world.look(name)?;
-        Ok(())
+        start_over(world, name, trial)
     },
 };

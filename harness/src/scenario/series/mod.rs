@@ -222,3 +222,13 @@ fn places(trace: &Trace) -> impl Iterator<Item = (&Event, &crate::observation::C
 fn tell(world: &mut World<'_>, name: &str, trial: Trial) {
     world.record(name, Seen::Trial(Box::new(trial)));
 }
+
+/// Ends all that is left of a trial, records it, and starts the daemon over what that has left.
+fn start_over(world: &mut World<'_>, name: &str, mut trial: Trial) -> Acted {
+    world.kill_all()?;
+    trial.pidfile = world.pidfile.as_deref().map(crate::observe::files::seen);
+    tell(world, name, trial);
+    world.launch(name, world.start())?;
+    world.look(name)?;
+    Ok(())
+}

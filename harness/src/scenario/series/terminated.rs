@@ -1,6 +1,6 @@
 //! The daemon-to-be gets SIGTERM at its birth and at each of its calls, long before it may expect that.
 
-use super::{Planned, Series, Trials, learned, places, tell, without_alike};
+use super::{Planned, Series, Trials, learned, places, start_over, without_alike};
 use crate::observation::{Done, Style};
 use crate::trace::{Calls, Deed, Plan};
 
@@ -35,13 +35,6 @@ pub(super) static SERIES: Series = Series {
         if let Some(pid) = trial.pid {
             trial.ended = world.terminate(pid)?;
         }
-        world.kill_all()?;
-        if let Some(path) = world.pidfile.clone() {
-            trial.pidfile = Some(crate::observe::files::seen(&path));
-        }
-        tell(world, name, trial);
-        world.launch(name, world.start())?;
-        world.look(name)?;
-        Ok(())
+        start_over(world, name, trial)
     },
 };
