@@ -163,6 +163,11 @@ pub(crate) fn alive(pids: &[Pid]) -> Vec<Pid> {
     pids.iter().copied().filter(lives).collect()
 }
 
+/// Whether a thread runs, or waits for nothing but a processor.
+pub(crate) fn runs(thread: Pid) -> bool {
+    stat(thread).is_some_and(|stat| stat.state == 'R')
+}
+
 /// The process that a thread belongs to.
 pub(crate) fn process_of(thread: Pid) -> Option<Pid> {
     status(&format!("/proc/{thread}/status")).map(|status| status.tgid)

@@ -269,8 +269,8 @@ impl Tracer {
         }
     }
 
-    /// Takes in that a child or tracee has ended.
-    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit) {
+    /// Takes in that a child or tracee has ended; says whether that was a part of the start, and not its launcher's end.
+    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit) -> bool {
         self.unborn.remove(&pid);
         self.held.retain(|tid| *tid != pid);
         self.listening.retain(|tid| *tid != pid);
@@ -279,13 +279,14 @@ impl Tracer {
             && self.trace.processes[process].pid != pid
         {
             self.push(process, pid, What::ThreadEnded);
-            return;
+            return true;
         }
         // A process id that is used again belongs to the younger one.
-        let Some(process) = self.trace.processes.iter().rposition(|process| process.pid == pid) else { return };
+        let Some(process) = self.trace.processes.iter().rposition(|process| process.pid == pid) else { return false };
         if !std::mem::replace(&mut self.notes[process].has_ended, true) {
             self.push(process, pid, What::Ended(exit));
         }
+        process != 0
     }
 
     /// Takes in a stop, and lets the thread go on unless the plan holds it.

@@ -45,27 +45,27 @@ impl World<'_> {
     }
 
     /// Takes in children that have ended, and tracees that have stopped; of those usually one stop follows another, and
-    /// whoever waits for something else is only asked where none does, somebody has ended, or is held.
+    /// whoever waits for something else is only asked where none does, the launcher has ended, or somebody is held.
     fn take_in_changes(&mut self) {
-        let mut more = false;
+        let mut last = None;
         while let Some((pid, status)) = sys::ptrace::wait_any() {
-            more = self.take_in_change(pid, status);
+            last = self.take_in_change(pid, status).then_some(pid);
         }
-        if !more || self.lulls.is_none() {
-            return;
-        }
+        let Some(lulls) = self.lulls.as_mut().filter(|_| last.is_some()) else { return };
+        lulls.begin(LULL);
         let began = Instant::now();
-        let mut last = began;
-        self.lulls.iter_mut().for_each(|lulls| lulls.begin(LULL));
-        while more && last - began < LONGEST_TURN {
-            match sys::ptrace::await_any() {
+        let mut since = began;
+        while let Some(tid) = last
+            && began.elapsed() < LONGEST_TURN
+        {
+            last = match sys::ptrace::await_any() {
                 Some((pid, status)) => {
-                    more = self.take_in_change(pid, status);
-                    last = Instant::now();
+                    since = Instant::now();
+                    self.take_in_change(pid, status).then_some(pid)
                 }
-                // The first lull may have begun long before the last stop.
-                None => more = last.elapsed() < LULL / 2,
-            }
+                // The first lull may have begun long before the last stop; and who waits for a processor will stop again.
+                None => (since.elapsed() < LULL / 2 || observe::runs(tid)).then_some(tid),
+            };
         }
         self.lulls.iter_mut().for_each(sys::Lulls::end);
     }
@@ -84,8 +84,7 @@ impl World<'_> {
             return more;
         };
         self.exits.insert(pid, exit);
-        self.tracer.iter_mut().for_each(|tracer| tracer.ended(pid, exit));
-        false
+        self.tracer.as_mut().is_some_and(|tracer| tracer.ended(pid, exit))
     }
 
     /// Sleeps until something happens, or `pause` is over. `also` is one more descriptor to watch.
