@@ -114,11 +114,6 @@ impl Tracer {
         !self.held.is_empty()
     }
 
-    /// Does nothing more of what was planned.
-    pub(crate) fn give_up(&mut self) {
-        self.steering.plan = Plan::Watch;
-    }
-
     /// Whether the plan's point has been come to.
     pub(crate) fn has_reached(&self) -> bool {
         self.has_reached
