@@ -9,18 +9,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
-use daemonspec::run::{self, Event, Options};
-use daemonspec::subject::Subject;
-use daemonspec_benches::{Daemon, Mode, Programs, adopt_orphans, median, reference_daemon};
+use daemonspec::run::Options;
+use daemonspec_benches::{Daemon, Mode, Programs, adopt_orphans, check, median, reference_daemon, subject};
 
 const ROUNDS: usize = 40;
 /// A whole check is to take no longer.
 const GOAL: Duration = Duration::from_millis(500);
 /// A check of the clean launch alone: one scenario, one sandbox.
 const OF_ONE_SCENARIO: &str = "launcher-exits";
-
-/// How often each scenario starts the subject, where the subject survives everything, as the reference daemon does.
-const STARTS: [(&str, u32); 5] = [("terminal", 2), ("twice", 2), ("crash", 2), ("stale", 1), ("obstructed", 2)];
 
 type Kind<'a> = (String, Box<dyn Fn() -> Result<(), Box<dyn Error>> + 'a>);
 
@@ -40,12 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let whole = Options::default();
     let in_turn = Options { jobs: 1, ..Options::default() };
     let one = Options { only: [OF_ONE_SCENARIO].into(), ..Options::default() };
-    let starts = if mode == Mode::List { 0 } else { starts_of(&subject, &whole)? };
+    let starts = if mode == Mode::List { 0 } else { check(&subject, &whole)? };
     let kinds: [Kind<'_>; 6] = [
-        ("whole check".into(), Box::new(|| check(&subject, &whole))),
-        ("whole check, one scenario at a time".into(), Box::new(|| check(&subject, &in_turn))),
+        ("whole check".into(), Box::new(|| check(&subject, &whole).map(drop))),
+        ("whole check, one scenario at a time".into(), Box::new(|| check(&subject, &in_turn).map(drop))),
         ("its launches alone, without any harness".into(), Box::new(|| launch(&daemon, starts))),
-        ("one scenario (terminal)".into(), Box::new(|| check(&subject, &one))),
+        ("one scenario (terminal)".into(), Box::new(|| check(&subject, &one).map(drop))),
         ("its launches alone, without any harness (terminal)".into(), Box::new(|| launch(&daemon, 2))),
         ("an empty sandbox, made and left".into(), Box::new(|| Ok(daemonspec::sandbox::probe()?))),
     ];
@@ -82,49 +78,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn subject(program: &Path) -> Subject {
-    let words = ["--pid-file", "{dir}/daemon.pid", "--log-file", "{dir}/daemon.log"];
-    let mut command = vec![program.as_os_str().to_owned()];
-    command.extend(words.map(Into::into));
-    let mut subject = Subject::new(command);
-    subject.pidfile = Some("{dir}/daemon.pid".into());
-    subject.log = Some("{dir}/daemon.log".into());
-    subject
-}
-
-/// Checks, and makes sure that it was a check: a run that was refused would be a fast one.
-fn check(subject: &Subject, options: &Options) -> Result<(), Box<dyn Error>> {
-    let outcome = run::check(subject, options, &|_| {})?;
-    if outcome.conforms() {
-        return Ok(());
-    }
-    let failed: Vec<&str> = outcome.failures().map(|judged| judged.check.id).collect();
-    Err(format!("the reference daemon does not conform, so there is nothing to time: {failed:?}").into())
-}
-
 fn launch(daemon: &Daemon, times: u32) -> Result<(), Box<dyn Error>> {
     for _ in 0..times {
         daemon.launch()?;
     }
     Ok(())
-}
-
-/// How often a check starts the subject.
-fn starts_of(subject: &Subject, options: &Options) -> Result<u32, Box<dyn Error>> {
-    let begun = Mutex::new(Vec::new());
-    run::check(subject, options, &|event| {
-        if let Event::Begins(scenario) = event {
-            begun.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(scenario.to_owned());
-        }
-    })?;
-    let mut starts = 0;
-    for scenario in begun.into_inner()? {
-        let known = STARTS.iter().find(|(name, _)| *name == scenario);
-        let (_, count) =
-            known.ok_or(format!("scenario {scenario} is new: say in STARTS how often it starts the subject"))?;
-        starts += count;
-    }
-    Ok(starts)
 }
 
 fn print_table(names: &[&str], times: &[Vec<f64>], starts: u32) {

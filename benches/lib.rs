@@ -2,17 +2,20 @@
 //!
 //! - `startup.rs`: from start to launcher's exit and to a valid PID file, the reference daemon beside its peers;
 //! - `steps.rs`: what each of the reference daemon's steps costs;
-//! - `harness.rs`: a whole check, and how much of it is the daemon's own launches.
+//! - `harness.rs`: a whole check, and how much of it is the daemon's own launches;
+//! - `tracing.rs`: a start traced by the harness, beside one that is not and one under strace(1); and the exhaustive check.
 //!
 //! They print what criterion prints, and at the end a table of their own.
 
 mod launch;
 mod programs;
 mod statistics;
+mod subject;
 
 pub use launch::{Daemon, Launched, Started, adopt_orphans};
 pub use programs::{Programs, Skipped, reference_daemon};
-pub use statistics::{Interval, Ratio, median, paired_ratio};
+pub use statistics::{Interval, Ratio, median, paired_ratio, ratio_of_added};
+pub use subject::{check, subject};
 
 /// What cargo, or a person, has asked of a bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

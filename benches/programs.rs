@@ -135,7 +135,10 @@ impl Programs {
 
     /// Every program is a copy, whoever wrote the original: in how large pieces a file was written decides how it lies in
     /// the page cache, and that decides how many page faults its start takes.
-    fn copy(&self, name: &str, program: &Path) -> io::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn copy(&self, name: &str, program: &Path) -> io::Result<PathBuf> {
         let copy = self.programs.path().join(name.replace(['/', ' '], "-"));
         fs::copy(program, &copy)?;
         Ok(copy)

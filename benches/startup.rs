@@ -6,16 +6,17 @@
 //! launches afterwards, two to a sample, each exactly once; its warm-up call alone is answered with nothing but the
 //! time that two launches would take. The table at the end is made of the same launches.
 
-use std::cell::Cell;
+mod replay;
+
 use std::error::Error;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, SamplingMode};
+use criterion::Criterion;
 use daemonspec_benches::{
     Daemon, Launched, Mode, Programs, Ratio, adopt_orphans, median, paired_ratio, reference_daemon,
 };
+use replay::replay;
 
 /// What all others are compared with.
 const BASE: &str = "C, static";
@@ -51,7 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     for quantity in QUANTITIES {
         let mut group = criterion.benchmark_group(format!("start to {}", quantity.0));
         for one in &measured {
-            replay(&mut group, one, quantity);
+            let times: Vec<Duration> = one.launches.iter().filter_map(quantity.1).collect();
+            // Some write no PID file.
+            if !times.is_empty() || one.launches.is_empty() {
+                replay(&mut group, one.daemon.name, &times);
+            }
         }
         group.finish();
     }
@@ -91,40 +96,6 @@ fn start_in_turn(measured: &mut [Measured], rounds: usize, warm_up: usize) -> Re
         }
     }
     Ok(())
-}
-
-/// Hands the recorded launches to criterion.
-fn replay(group: &mut BenchmarkGroup<'_, WallTime>, measured: &Measured, (_, of): Quantity) {
-    let times: Vec<Duration> = measured.launches.iter().filter_map(of).collect();
-    let samples = times.len() / 2;
-    if times.is_empty() && !measured.launches.is_empty() {
-        return; // It writes no PID file.
-    }
-    let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
-    let mean = times.iter().sum::<Duration>().checked_div(count).unwrap_or_default();
-    // Criterion plans by the clock: so many samples of time for one and a half launches make two launches each.
-    group
-        .sampling_mode(SamplingMode::Flat)
-        .sample_size(samples.max(10))
-        .measurement_time(mean.mul_f64(1.5) * samples.max(10).try_into().unwrap_or(u32::MAX));
-    let mut recorded = times.iter().cycle();
-    let is_warm_up = Cell::new(true);
-    group.bench_function(measured.daemon.name, |bencher| {
-        bencher.iter_custom(|count| {
-            if is_warm_up.replace(false) {
-                return wait_busily(mean * count.try_into().unwrap_or(u32::MAX));
-            }
-            recorded.by_ref().take(count.try_into().unwrap_or(usize::MAX)).sum()
-        });
-    });
-}
-
-fn wait_busily(duration: Duration) -> Duration {
-    let begin = Instant::now();
-    while begin.elapsed() < duration {
-        std::hint::spin_loop();
-    }
-    duration
 }
 
 fn print_table(measured: &[Measured], programs: &Programs) {

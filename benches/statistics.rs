@@ -40,6 +40,31 @@ pub fn paired_ratio(values: &[f64], base: &[f64]) -> Ratio {
     Ratio { value: median(&ratios), interval: Interval { low: at(low), high: at(count.saturating_sub(1 + low)) } }
 }
 
+/// How many times as much `values` adds to `base` as `other` adds, the same index meaning the same round.
+///
+/// Rounds' own ratios would say nothing where what is added is less than what the machine's noise is. So it is the ratio of
+/// the medians of what was added, and its interval comes from drawing the rounds anew (bootstrap).
+pub fn ratio_of_added(values: &[f64], other: &[f64], base: &[f64]) -> Ratio {
+    const DRAWS: usize = 2000;
+    let added = |of: &[f64], rounds: &[usize]| -> f64 {
+        median_of(&mut rounds.iter().map(|round| of[*round] - base[*round]).collect::<Vec<f64>>())
+    };
+    let ratio = |rounds: &[usize]| added(values, rounds) / added(other, rounds);
+    let count = values.len().min(other.len()).min(base.len());
+    let mut random = fastrand::Rng::with_seed(0);
+    let mut rounds: Vec<usize> = (0..count).collect();
+    let value = ratio(&rounds);
+    let mut drawn: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            rounds.fill_with(|| random.usize(0..count.max(1)));
+            ratio(&rounds)
+        })
+        .collect();
+    drawn.sort_by(f64::total_cmp);
+    let at = |part: f64| drawn[(part * (DRAWS - 1) as f64) as usize];
+    Ratio { value, interval: Interval { low: at(0.025), high: at(0.975) } }
+}
+
 fn median_of(values: &mut [f64]) -> f64 {
     let middle = values.len() / 2;
     if values.is_empty() {
@@ -65,6 +90,15 @@ mod tests {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_is_added_is_compared() {
+        let base: Vec<f64> = (0..50_u32).map(|n| 100.0 + f64::from(n % 7)).collect();
+        let more = |by: f64| -> Vec<f64> { base.iter().map(|value| value + by).collect() };
+        let ratio = ratio_of_added(&more(3.0), &more(6.0), &base);
+        assert!((ratio.value - 0.5).abs() < 1e-9);
+        assert!((ratio.interval.low - 0.5).abs() < 1e-9 && (ratio.interval.high - 0.5).abs() < 1e-9);
     }
 
     #[test]

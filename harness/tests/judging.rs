@@ -8,15 +8,19 @@
 
 use daemonspec::check::{Record, Verdict, catalogue, find};
 use daemonspec::observation::{
-    Attributes, Exit, FileKind, FileSeen, Hold, Holder, Kept, Launch, Look, MainBy, Notice, Observation, Output, Pipes,
-    Process, Release, Seen, Stop, Stranger, Text, Treatment,
+    Attributes, Event, Exit, FileKind, FileSeen, Hold, Holder, Instances, Kept, Launch, Look, MainBy, Notice,
+    Observation, Output, Pipes, Process, Release, Seen, Stop, Stranger, Text, Trace, Treatment, Trial, What,
 };
 use daemonspec::report;
 use daemonspec::run::{Options, Recording};
 use proptest::prelude::*;
 
-const RECORDINGS: &[&str] =
-    &[include_str!("reference.json"), include_str!("reference-container.json"), include_str!("reference-account.json")];
+const RECORDINGS: &[&str] = &[
+    include_str!("reference.json"),
+    include_str!("reference-container.json"),
+    include_str!("reference-account.json"),
+    include_str!("reference-exhaustive.json"),
+];
 
 fn read(text: &str) -> Recording {
     report::json::read_recordings(text).unwrap().remove(0)
@@ -63,6 +67,25 @@ getters! {
     fact: Fact -> bool;
     notices: Notices -> Vec<Notice>;
     output: Output -> Output;
+    trial: Trial -> Trial;
+    trace: Trace -> Trace;
+}
+
+/// An event of the traced start's launcher.
+fn event(record: &mut Record, at: usize, what: What) {
+    let events = &mut trace(record, "traced", "start").events;
+    let (time, thread) = (events[at].at, events[at].thread);
+    events.insert(at, Event { at: time, process: 0, thread, what });
+}
+
+/// The place of the launcher's first fork among the events.
+fn first_fork(record: &mut Record) -> usize {
+    trace(record, "traced", "start").events.iter().position(|event| matches!(event.what, What::Child(_))).unwrap()
+}
+
+/// What was left of the first two starts.
+fn instances(record: &mut Record) -> &mut Instances {
+    trial(record, "interleaved", "1").instances.as_mut().unwrap()
 }
 
 /// The daemon at rest after its clean start.
@@ -183,6 +206,50 @@ const CASES: &[Case] = &[
     ("pidfile-present-at-exit", |r| {
         let found = &mut launch(r, "terminal", "start").pidfile_at_exit.as_mut().unwrap().found;
         found.as_mut().unwrap().content = Some(Text::new(b""));
+    }),
+    ("pidfile-present-at-exit", |r| {
+        launch(r, "held", "2").pidfile_at_exit.as_mut().unwrap().found = None;
+    }),
+    ("systemd-trusts-pidfile", |r| launch(r, "held", "2").alive_at_exit.clear()),
+    ("ready-before-exit", |r| {
+        let held = trial(r, "held", "1");
+        (held.waited, held.meanwhile) = (false, Some(Exit::Status(0)));
+    }),
+    ("simultaneous-starts", |r| instances(r).first = vec![77]),
+    ("simultaneous-starts", |r| {
+        let left = instances(r);
+        (left.first, left.other) = (Vec::new(), Vec::new());
+    }),
+    ("simultaneous-starts", |r| trial(r, "interleaved", "2").pidfile.as_mut().unwrap().found = None),
+    ("early-sigterm", |r| trial(r, "terminated", "1").ended = false),
+    ("early-sigterm", |r| look(r, "terminated", "11").main = None),
+    ("crash-anywhere-restarts", |r| look(r, "killed", "11").main = None),
+    ("crash-anywhere-restarts", |r| launch(r, "killed", "1").ended = Some(Exit::Status(1))),
+    ("startup-faults-reported", |r| {
+        // It fails, as it may, and its launcher says that all is well.
+        launch(r, "failing", "11").ended = Some(Exit::Status(0));
+    }),
+    ("startup-faults-reported", |r| launch(r, "failing", "11").errors = Some(Output::default())),
+    ("startup-faults-reported", |r| launch(r, "failing", "11").ended = None),
+    ("startup-faults-reported", |r| {
+        let file = look(r, "terminal", "rest").pidfile.clone().unwrap();
+        trial(r, "failing", "11").left.push(file);
+    }),
+    ("startup-faults-reported", |r| {
+        // It comes up, and in its caller's session.
+        let shell = launch(r, "failing", "1").shell;
+        daemon_of(r, "failing", "1").session = shell;
+    }),
+    ("close-cost-bounded", |r| {
+        let many = trace(r, "traced", "many").events.iter_mut().find_map(|event| match &mut event.what {
+            What::Call(call) if !call.loader => Some(call),
+            _ => None,
+        });
+        many.unwrap().times = 4000;
+    }),
+    ("fork-before-threads", |r| {
+        let fork = first_fork(r);
+        event(r, fork, What::Thread(1234));
     }),
     ("pidfile-names-main-process", |r| {
         let look = look(r, "terminal", "rest");

@@ -18,6 +18,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// Checks for which a daemon is started once for each call of its start.
+const EXHAUSTIVE: [&str; 3] = ["early-sigterm", "startup-faults-reported", "crash-anywhere-restarts"];
+
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/defects.txt");
 
 /// What each check said, by its id.
@@ -28,6 +31,8 @@ struct Job {
     name: String,
     profile: Profile,
     subject: Subject,
+    /// Whether it is also started once for each call of its start: the correct ones, and those that this is to show.
+    exhaustive: bool,
 }
 
 /// A daemon with these arguments, started as its profile has it.
@@ -39,7 +44,7 @@ fn job(name: &str, program: &Path, arguments: &[&str], profile: defects::Profile
     }
     // What never comes is awaited that long: by launcher-stays, ignores-sigterm and their like.
     subject.timeout = Duration::from_secs(5);
-    Job { name: name.to_owned(), profile: profile.as_str().parse().unwrap(), subject }
+    Job { name: name.to_owned(), profile: profile.as_str().parse().unwrap(), subject, exhaustive: true }
 }
 
 /// The rows in which nothing may be wrong: a program, in the background with and without all that a subject may have
@@ -59,7 +64,7 @@ fn correct(name: &str, program: &Path, first: &[&str]) -> Vec<Job> {
 }
 
 fn judge(job: &Job) -> Row {
-    let options = Options { jobs: 1, profile: job.profile, ..Options::default() };
+    let options = Options { jobs: 1, profile: job.profile, exhaustive: job.exhaustive, ..Options::default() };
     let outcome = run::check(&job.subject, &options, &|_| {}).unwrap();
     outcome.judged.iter().map(|j| (j.check.id, j.verdict.as_str())).collect()
 }
@@ -70,6 +75,7 @@ fn all_jobs() -> Vec<Job> {
     jobs.extend(correct("none", defective, &["none"]));
     jobs.extend(DEFECTS.iter().map(|defect| {
         let mut job = job(defect.name, defective, &defect.arguments(), defect.profile);
+        job.exhaustive = EXHAUSTIVE.contains(&defect.target);
         job.subject.user = defect.user().map(str::to_owned);
         job.subject.stop = defect.stop_line(&defective.display().to_string());
         job

@@ -373,10 +373,13 @@ impl Check {
         let reached = seen.trials().filter(|(_, trial)| trial.reached).count();
         let mut words = format!("{reached} of {} trials at {} calls", count.possible, count.places);
         if count.tried < count.possible {
-            words.push_str(&format!("; {} were tried, evenly spread", count.tried));
+            words.push_str(&format!("; {} were tried, of those at calls that only look the fewest", count.tried));
         }
         if reached < count.tried {
             words.push_str(&format!("; {} did not come to their call", count.tried - reached));
+        }
+        if count.alike > 0 {
+            words.push_str(&format!("; one stands for a row of calls that only look ({} left out)", count.alike));
         }
         Some(format!(
             "{words}; the dynamic loader's own calls ({}) and what the C library does before main left out",

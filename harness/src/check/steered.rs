@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most lines of evidence.
 const MOST_LINES: usize = 12;
 
+/// Trials, with their names.
+type Trials<'a> = Vec<(&'a str, &'a Trial)>;
+
 impl<'a> Case<'a> {
     /// The trials of a series, with their names; at least one of them came to its place.
-    fn trials(&self, series: &str) -> Result<(&'a Observation, Vec<(&'a str, &'a Trial)>), Unseen> {
+    fn trials(&self, series: &str) -> Result<(&'a Observation, Trials<'a>), Unseen> {
         let seen = self.scenario(series)?;
-        let trials: Vec<(&str, &Trial)> = seen.trials().collect();
+        let trials: Trials<'_> = seen.trials().collect();
         if trials.is_empty() {
             // What is there instead says why.
             seen.launch("1")?;
@@ -223,7 +226,8 @@ pub(super) fn faults_reported(case: &Case<'_>) -> Judgement {
         let (launch, look) = (seen.launch(name)?, seen.look(name)?);
         match case.lacks(look, launch.ended)? {
             None => Ok(not_whole(case, launch, look, &musts)),
-            Some(lacking) => Ok(not_clean_failure(case, trial, launch, look)?.map(|why| format!("{lacking}; {why}"))),
+            Some(lacking) => Ok(not_clean_failure(case, trial, launch, look)?
+                .map(|why| if lacking.contains(&why) { lacking } else { format!("{lacking}; {why}") })),
         }
     })
 }
@@ -316,6 +320,11 @@ pub(super) fn close_cost_bounded(case: &Case<'_>) -> Judgement {
     )
 }
 
+/// Whether a process executes another program: what it was forked from no longer matters then.
+fn executes(trace: &Trace, process: usize) -> bool {
+    trace.events.iter().any(|event| event.process == process && matches!(event.what, What::Program(_)))
+}
+
 /// Whether somebody on the way to the daemon forked while it had other threads: those are not in the child.
 pub(super) fn fork_before_threads(case: &Case<'_>) -> Judgement {
     case.daemon()?;
@@ -331,7 +340,7 @@ pub(super) fn fork_before_threads(case: &Case<'_>) -> Judgement {
             What::Thread(thread) => drop(own.insert(*thread)),
             What::ThreadEnded => drop(own.remove(&event.thread)),
             What::Program(_) => own.clear(),
-            What::Child(child) if chain.contains(child) && !own.is_empty() => {
+            What::Child(child) if chain.contains(child) && !executes(trace, *child) && !own.is_empty() => {
                 let pid = |index: usize| trace.processes.get(index).map_or(0, |process| process.pid);
                 let (parent, child) = (pid(event.process), pid(*child));
                 let evidence = vec![

@@ -77,6 +77,9 @@ pub struct Series {
     pub places: usize,
     /// Calls of the dynamic loader's, which are not tried.
     pub loader: usize,
+    /// Calls that only look at something, for which another one in the same row stands.
+    #[serde(default)]
+    pub alike: usize,
 }
 
 impl Done {

@@ -149,6 +149,14 @@ fn variables(task: &str) -> Option<Vec<Text>> {
     Some(names)
 }
 
+/// The value of a variable that a process was started with.
+pub(crate) fn variable(pid: Pid, name: &str) -> Option<String> {
+    let bytes = read_proc(&format!("/proc/{pid}/environ")).ok()?;
+    let mut values = bytes.split(|b| *b == 0).filter_map(|variable| variable.strip_prefix(name.as_bytes()));
+    let value = values.find_map(|value| value.strip_prefix(b"="))?;
+    String::from_utf8(value.to_vec()).ok()
+}
+
 /// Those of the processes `pids` that have not ended.
 pub(crate) fn alive(pids: &[Pid]) -> Vec<Pid> {
     let lives = |pid: &Pid| stat(*pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1);

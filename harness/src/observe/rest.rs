@@ -82,13 +82,28 @@ pub(crate) fn pulse(pids: &[Pid], quiet: &[Pid]) -> Pulse {
         for tid in threads_of(*pid).into_iter().filter(|tid| !quiet.contains(tid)) {
             let Some(status) = status(&format!("/proc/{pid}/task/{tid}/status")) else { continue };
             // S sleeps, T is stopped, Z and X have ended, I idles; R runs, D waits for the disk or a vfork child, and t for
-            // its tracer, which will let it go on.
-            asleep &= status.state.starts_with(['S', 'T', 'Z', 'X', 'I']);
+            // its tracer, which will let it go on. Who is only kept waiting by a child that is held does rest.
+            asleep &= status.state.starts_with(['S', 'T', 'Z', 'X', 'I'])
+                || (status.state.starts_with('D') && waits_for_child(*pid, tid));
             let switches = status.voluntary_ctxt_switches.unwrap_or(0) + status.nonvoluntary_ctxt_switches.unwrap_or(0);
             threads.push((*pid, tid, switches));
         }
     }
     Pulse { threads, asleep }
+}
+
+/// Whether a thread that no signal interrupts waits until its child executes something or ends, and not for a disk.
+fn waits_for_child(pid: Pid, tid: Pid) -> bool {
+    let line = read_proc(&format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line);
+    let number = line.split_whitespace().next().and_then(|number| number.parse().ok());
+    let makes_a_child = match number {
+        Some(libc::SYS_clone | libc::SYS_clone3) => true,
+        #[cfg(target_arch = "x86_64")]
+        Some(libc::SYS_vfork) => true,
+        _ => false,
+    };
+    makes_a_child && limit_of(&line, |_| None, |_| None) == Limit::None
 }
 
 /// Whether a signal waits for the process or its main thread.
@@ -208,6 +223,11 @@ fn limit_of(
         | libc::SYS_rt_sigsuspend
         | libc::SYS_flock
         | libc::SYS_fcntl => Limit::None,
+        // Whoever is seen to sleep there waits until the child has done with its memory.
+        libc::SYS_clone3 => Limit::None,
+        libc::SYS_clone if *first as libc::c_int & libc::CLONE_VFORK != 0 => Limit::None,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_vfork => Limit::None,
         libc::SYS_epoll_pwait => milliseconds(*fourth),
         libc::SYS_epoll_pwait2 => pointed(*fourth),
         libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => pointed(*third),
@@ -273,6 +293,9 @@ mod tests {
             ("230 0x0 0x1 0x7ffe 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(2))),
             ("202 0x7f 0x189 0x0 0x7ffe 0x0 0xffffffff 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(2))),
             ("202 0x7f 0x80 0x0 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
+            ("58 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
+            ("56 0x4111 0x0 0x0 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
+            ("56 0x1200011 0x0 0x0 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::Unknown),
             ("running", Limit::Unknown),
             ("-1 0x7ffe 0x7f00", Limit::Unknown),
         ] {

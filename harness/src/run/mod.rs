@@ -5,10 +5,13 @@
 
 mod outcome;
 mod performing;
+mod timing;
 mod tracing;
 mod watching;
 
 pub use outcome::{Judged, Outcome, Recording, TracedStart};
+#[doc(hidden)]
+pub use timing::{STAMP, Timed, calls_of_a_start, time_start};
 pub use tracing::trace;
 pub use watching::{Watched, watch};
 

@@ -60,7 +60,7 @@ fn look_up(user: &str, subject: &str) -> Result<Account, RunError> {
 }
 
 impl<'a> Run<'a> {
-    fn new(subject: &'a Subject, style: Style, isolation: Isolation) -> Result<Self, RunError> {
+    pub(super) fn new(subject: &'a Subject, style: Style, isolation: Isolation) -> Result<Self, RunError> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let directory = std::env::current_dir().map_err(|error| RunError::System {
             name: subject.name.clone(),
@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         Ok(Ok(Observation { scenario: scenario.name.to_owned(), seen }))
     }
 
-    fn halted(&self, halt: Halt) -> RunError {
+    pub(super) fn halted(&self, halt: Halt) -> RunError {
         let name = self.name.to_owned();
         match halt {
             Halt::CannotStart(errno, program) => {
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn request(&self) -> Request {
+    pub(super) fn request(&self) -> Request {
         Request {
             isolation: self.isolation,
             directory: self.directory.clone(),
@@ -162,12 +162,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn setting(&self) -> Setting<'_> {
+    pub(super) fn setting(&self) -> Setting<'_> {
         let Run { subject, environment, private, style, .. } = self;
         Setting { subject, environment, private, style: *style }
     }
 
-    fn refused(&self, error: SandboxError) -> RunError {
+    pub(super) fn refused(&self, error: SandboxError) -> RunError {
         match error {
             SandboxError::Interrupted => RunError::Interrupted,
             error => RunError::Sandbox { name: self.name.to_owned(), error },

@@ -28,8 +28,6 @@ const EXEC_ERROR: RawFd = 4;
 const PIPES: RawFd = 5;
 /// The socket that the subject is to find at descriptor 3 (sd_listen_fds(3)).
 const LISTENER: RawFd = 8;
-/// Where the subject-to-be leaves the descriptor by which it is held, for init to fetch.
-pub(crate) const HOLD: RawFd = 60;
 /// Where the subject-to-be keeps what it needs up to exec, out of the way of what is planted.
 const OUT_OF_THE_WAY: [RawFd; 4] = [700, 200, 80, 10];
 /// The line the shell writes to the terminal once the launcher has been reaped; what follows came later.
@@ -108,8 +106,6 @@ pub(crate) struct Inheritance {
     pub variables: Vec<(OsString, OsString)>,
     /// Whether the directory it is started from is removed under it.
     pub directory_removed: bool,
-    /// Whether its setsid(2) and its end wait for init's word (see `sys::hold`).
-    pub held: bool,
     /// The filter that stops it for its tracer; none where it is not traced.
     pub filter: Vec<libc::sock_filter>,
 }
@@ -128,7 +124,6 @@ impl Default for Inheritance {
             open_files: None,
             variables: Vec::new(),
             directory_removed: false,
-            held: false,
             filter: Vec::new(),
         }
     }
@@ -500,13 +495,5 @@ fn inherit(job: &Job) -> nix::Result<()> {
     ignored.iter().copied().for_each(sys::ignore);
     sys::block(blocked);
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*umask));
-    if job.inheritance.held {
-        let hold = sys::hold([libc::SYS_setsid, libc::SYS_exit_group])?;
-        sys::move_fd(hold, HOLD)?;
-        sys::set_cloexec(HOLD);
-        if hold != HOLD {
-            sys::close_range(hold, hold);
-        }
-    }
     Ok(())
 }

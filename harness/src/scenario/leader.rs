@@ -4,25 +4,21 @@
 //! it. So a descendant's setsid(2) is held until the launcher has ended, or is seen to wait.
 
 use super::Scenario;
-use crate::observation::Unseen;
 use crate::sandbox::shell::Place;
+use crate::trace::{Calls, Plan};
 
 pub(super) static SCENARIO: Scenario = Scenario {
     name: "leader",
     about: "started as the leader of a terminal's session; its descendants' setsid() is held until the launcher has ended",
     start: |world, _| {
-        if !world.may_hold() {
+        if let Some(why) = world.why_untraced() {
             for name in ["start", "rest"] {
-                world.unseen(
-                    name,
-                    Unseen::Skip("holding a system call needs Linux 5.19, and a sandbox or root".to_owned()),
-                );
+                world.unseen(name, why.clone());
             }
             return Ok(());
         }
-        let mut start = world.start().errors_apart();
+        let mut start = world.start().errors_apart().traced(Calls::Leaving, Plan::Leaving);
         start.inheritance.place = Place::Leader;
-        start.inheritance.held = true;
         world.launch("start", start)?;
         world.look("rest")?;
         Ok(())

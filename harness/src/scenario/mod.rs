@@ -135,9 +135,8 @@ impl Known {
 
     /// Adds what the traced start has taught.
     pub(crate) fn learn_traces(&mut self, traced: &Observation) {
-        let trace = |name: &str| traced.trace(name).ok().cloned();
-        self.trace = trace(traced::START);
-        self.traces_of_files = traced::FILES.map(trace);
+        self.trace = traced.trace(traced::START).ok().cloned();
+        self.traces_of_files = traced::FILES.map(|name| traced.trace(name).ok().cloned());
     }
 
     /// Has a world make use of it.
@@ -146,6 +145,13 @@ impl Known {
         world.awaits_notice = !self.never_said_ready;
         world.restless = self.restless;
         world.is_patient = self.is_late;
+    }
+
+    /// Has a world look for the PID file where it was found, from the first start on.
+    fn point_out_pidfile(&self, world: &mut World<'_>) {
+        if world.pidfile.is_none() {
+            world.pidfile.clone_from(&self.path_of_pidfile);
+        }
     }
 
     /// Whether a start came up as the clean one did.
@@ -212,6 +218,11 @@ impl Scenario {
     /// Its start, and nothing after that.
     pub(crate) fn start_alone(&self) -> Scenario {
         Scenario { steps: &[], ..*self }
+    }
+
+    /// Its start and its first step, and nothing after that.
+    pub(crate) fn first_step_alone(&self) -> Scenario {
+        Scenario { steps: self.steps.get(..1).unwrap_or_default(), ..*self }
     }
 
     /// Performs the scenario from step `from` on, as init of a sandbox.

@@ -8,32 +8,42 @@ use crate::world::{Acted, World, plant};
 /// The traced start, and those of which only the calls on files are looked at: as it is, and over a dead process's PID file.
 pub(super) const START: &str = "start";
 pub(super) const FILES: [&str; 2] = ["files", "files over a stale PID file"];
-/// Limits of open files, few and many; not so many that counting takes long.
-const FEW: u64 = 1024;
-const MANY: u64 = 4096;
+/// Starts under a low limit of open files and under a high one; not so high that counting takes long.
+const FEW: &str = "few";
+const MANY: &str = "many";
+const FEW_FILES: u64 = 1024;
+const MANY_FILES: u64 = 4096;
+/// All that this scenario records.
+const ALL: [&str; 6] = [START, "rest", FILES[0], FILES[1], FEW, MANY];
 
 pub(super) static SCENARIO: Scenario = Scenario {
     name: "traced",
     about: "started under ptrace, call by call",
-    start: |world, _| {
-        if let Some(why) = world.why_untraced() {
-            for name in [START, "rest", FILES[0], FILES[1], "few", "many"] {
-                world.unseen(name, why.clone());
-            }
-            return Ok(());
-        }
-        world.launch(START, world.start().traced(Calls::Start, Plan::Watch))?;
-        let look = world.look("rest")?;
-        world.record_trace(START, look.at_rest)
-    },
+    // Each of its starts is a first one: over a daemon that runs it would be refused.
+    start: |_, _| Ok(()),
     steps: &[
+        Step {
+            name: START,
+            needs_daemon: false,
+            act: |world, _| {
+                if let Some(why) = world.why_untraced() {
+                    return Ok(give_up(world, &ALL, &why));
+                }
+                world.launch(START, world.start().traced(Calls::Start, Plan::Watch))?;
+                let look = world.look("rest")?;
+                world.record_trace(START, look.at_rest)?;
+                if world.launcher_hangs {
+                    // Each new life would wait for the launcher as long as this one has.
+                    let why = Unseen::Broken("the launcher did not end (see launcher-exits)".to_owned());
+                    return Ok(give_up(world, &ALL[2..], &why));
+                }
+                Ok(Then::Fresh)
+            },
+        },
         Step {
             name: "files",
             needs_daemon: false,
             act: |world, _| {
-                if world.why_untraced().is_some() {
-                    return Ok(Then::Done);
-                }
                 trace_files(world, FILES[0])?;
                 Ok(Then::Fresh)
             },
@@ -42,23 +52,32 @@ pub(super) static SCENARIO: Scenario = Scenario {
             name: "stale",
             needs_daemon: false,
             act: |world, known| {
-                if let Some(path) = world.pidfile.clone().filter(|_| world.is_isolated()) {
-                    let number = format!("{}\n", world.dead_pid()?);
-                    match plant(&path, number.as_bytes(), known.pidfile.as_ref()) {
-                        Ok(()) => trace_files(world, FILES[1])?,
-                        Err(error) => {
-                            let why = format!("cannot plant anything at {}: {error}", path.display());
-                            world.unseen(FILES[1], Unseen::Broken(why));
-                        }
+                let Some(path) = known.path_of_pidfile.as_deref().filter(|_| world.is_isolated()) else {
+                    return Ok(Then::Continue);
+                };
+                let number = format!("{}\n", world.dead_pid()?);
+                match plant(path, number.as_bytes(), known.pidfile.as_ref()) {
+                    Ok(()) => trace_files(world, FILES[1])?,
+                    Err(error) => {
+                        let why = format!("cannot plant anything at {}: {error}", path.display());
+                        world.unseen(FILES[1], Unseen::Broken(why));
                     }
                 }
                 Ok(Then::Fresh)
             },
         },
-        Step { name: "few", needs_daemon: false, act: |world, _| count(world, "few", FEW) },
-        Step { name: "many", needs_daemon: false, act: |world, _| count(world, "many", MANY) },
+        Step { name: FEW, needs_daemon: false, act: |world, _| count(world, FEW, FEW_FILES) },
+        Step { name: MANY, needs_daemon: false, act: |world, _| count(world, MANY, MANY_FILES) },
     ],
 };
+
+/// Says of each of `names` why it was not seen.
+fn give_up(world: &mut World<'_>, names: &[&str], why: &Unseen) -> Then {
+    for name in names {
+        world.unseen(name, why.clone());
+    }
+    Then::Done
+}
 
 fn trace_files(world: &mut World<'_>, name: &str) -> Acted {
     world.is_brief = true;

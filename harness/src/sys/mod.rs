@@ -3,10 +3,14 @@
 pub(crate) mod ptrace;
 
 use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal, sigaction};
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Forks (fork(2)).
 ///
@@ -95,7 +99,7 @@ pub(crate) fn reset_signals() {
         // SAFETY: SIG_DFL is always a valid disposition.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    let _ = SigSet::empty().thread_set_mask();
 }
 
 /// Blocks signals, beside those that are blocked already.
@@ -112,76 +116,32 @@ pub(crate) fn block(signals: &[i32]) {
     }
 }
 
-/// Lets two system calls of the calling process and of all it forks and executes wait for somebody's word: whoever has
-/// the descriptor returned (seccomp_unotify(2)). Without privileges to do so it fails with EACCES.
-pub(crate) fn hold(calls: [libc::c_long; 2]) -> nix::Result<RawFd> {
-    const ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
-        Some(0xc000_003e)
-    } else if cfg!(target_arch = "aarch64") {
-        Some(0xc000_00b7)
-    } else {
-        None
-    };
-    let Some(architecture) = ARCHITECTURE else { return Err(Errno::ENOSYS) };
-    let [one, other] = calls.map(|call| call as u32);
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    // struct seccomp_data: the call's number at 0, the architecture at 4.
-    let mut filter = [
-        step(load, 4, 0, 0),
-        step(equal, architecture, 0, 4),
-        step(load, 0, 0, 0),
-        step(equal, one, 1, 0),
-        step(equal, other, 0, 1),
-        step(answer, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
-        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: `program` and the filter it points to live through the call.
-    let fd = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, HOLD_FLAGS, &raw const program) };
-    Errno::result(fd).map(|fd| fd as RawFd)
-}
+/// Keeps the caller from sleeping too long in a system call: a signal that interrupts it, again and again.
+///
+/// Whatever else the caller does meanwhile must bear an EINTR. What it forks has no timer, and resets the signal.
+pub(crate) struct Lulls(Timer);
 
-/// A held call is not interrupted by a signal that has a handler, as the real one would not be (Linux 5.19).
-const HOLD_FLAGS: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+impl Lulls {
+    /// Prepares them.
+    pub(crate) fn new() -> nix::Result<Self> {
+        extern "C" fn nothing(_: libc::c_int) {}
+        // Without SA_RESTART: to be interrupted is what it is for.
+        let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        // SAFETY: a handler that does nothing is safe at any time.
+        unsafe { sigaction(Signal::SIGALRM, &action) }?;
+        let event = SigEvent::new(SigevNotify::SigevSignal { signal: Signal::SIGALRM, si_value: 0 });
+        Ok(Lulls(Timer::new(ClockId::CLOCK_MONOTONIC, event)?))
+    }
 
-/// Whether this kernel can [`hold`] a call, and the caller may have it do so.
-pub(crate) fn may_hold() -> bool {
-    // SAFETY: a null filter is never read: the answer is EFAULT where all else is in order (seccomp(2)).
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            HOLD_FLAGS,
-            std::ptr::null::<libc::sock_fprog>(),
-        )
-    };
-    done < 0 && Errno::last() == Errno::EFAULT && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
-}
+    /// Has them come from now on.
+    pub(crate) fn begin(&mut self, every: Duration) {
+        let _ = self.0.set(Expiration::Interval(every.into()), TimerSetTimeFlags::empty());
+    }
 
-/// A copy of another process's descriptor (pidfd_getfd(2)).
-pub(crate) fn pidfd_getfd(pidfd: &OwnedFd, fd: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: plain integers in, a new descriptor or -1 out.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
-}
-
-/// The next call that waits at `hold`: its ticket, the thread that made it, and its number. Blocks where there is none.
-pub(crate) fn next_held(hold: &OwnedFd) -> nix::Result<(u64, i32, libc::c_long)> {
-    // SAFETY: all zeroes is what the kernel asks for.
-    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel fills the struct, which lives through the call.
-    let done = unsafe { libc::ioctl(hold.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call) };
-    Errno::result(done).map(|_| (call.id, call.pid as i32, libc::c_long::from(call.data.nr)))
-}
-
-/// Lets a held call go on as if nothing had been.
-pub(crate) fn let_go(hold: &OwnedFd, ticket: u64) {
-    let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
-    let mut word = libc::seccomp_notif_resp { id: ticket, val: 0, error: 0, flags };
-    // SAFETY: the kernel reads the struct, which lives through the call. A caller that has ended since is no matter.
-    unsafe { libc::ioctl(hold.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut word) };
+    /// No more of them.
+    pub(crate) fn end(&mut self) {
+        let _ = self.0.set(Expiration::OneShot(Duration::ZERO.into()), TimerSetTimeFlags::empty());
+    }
 }
 
 /// Ignores a signal.

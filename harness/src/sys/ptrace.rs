@@ -53,9 +53,18 @@ pub(crate) struct SystemCall {
 ///
 /// The raw status, since a real-time signal has no name.
 pub(crate) fn wait_any() -> Option<(Pid, libc::c_int)> {
+    wait(libc::WNOHANG)
+}
+
+/// The same, once there is one; `None` when a signal has come first ([`super::Lulls`]).
+pub(crate) fn await_any() -> Option<(Pid, libc::c_int)> {
+    wait(0)
+}
+
+fn wait(flags: libc::c_int) -> Option<(Pid, libc::c_int)> {
     let mut status = 0;
     // SAFETY: `status` lives through the call.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, flags | libc::__WALL) };
     (pid > 0).then_some((pid, status))
 }
 
@@ -176,4 +185,14 @@ pub(crate) fn install_filter(filter: &[libc::sock_filter]) -> io::Result<()> {
     // SAFETY: `program` and the filter it points to live through the call, which only reads them.
     let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether the caller may install a filter without giving up what setuid programs give (PR_SET_NO_NEW_PRIVS): that takes
+/// CAP_SYS_ADMIN in its user namespace.
+pub(crate) fn may_filter() -> bool {
+    // SAFETY: a null filter is never read: the answer is EFAULT where all else is in order (seccomp(2)).
+    let done = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::null::<libc::sock_fprog>())
+    };
+    done < 0 && Errno::last() == Errno::EFAULT
 }

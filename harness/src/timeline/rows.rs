@@ -216,10 +216,8 @@ fn join(last: &mut Row, next: &Row, chain: &[usize]) -> bool {
         return false;
     }
     *times += again;
-    if words.verb == DEV_NULL {
-        if !words.rest.split(' ').any(|word| word == more.rest) {
-            words.rest = format!("{} {}", words.rest, more.rest);
-        }
+    if words.verb == DEV_NULL && !words.rest.split(' ').any(|word| word == more.rest) {
+        words.rest = format!("{} {}", words.rest, more.rest);
     }
     true
 }

@@ -4,7 +4,6 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 use std::collections::BTreeMap;
-use std::time::Duration;
 use syscalls::{Sysno, x86::Sysno as Sysno32};
 
 /// What an argument means.
@@ -213,6 +212,24 @@ pub(super) const SETLK64: libc::c_int = 13;
 pub(super) const SETLKW64: libc::c_int = 14;
 const MARKS: [libc::c_int; 2] = [libc::F_GETFD, libc::F_SETFD];
 
+/// The signals that have a part in a daemon's life. Whoever resets all of them, or nearly all, resets these too.
+const SIGNALS: [libc::c_int; 12] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGPIPE,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGCHLD,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+];
+/// Calls that are about a signal's disposition.
+const DISPOSITIONS: [&str; 3] = ["rt_sigaction", "sigaction", "signal"];
+
 /// Descriptors below this one are seen to be closed at a start.
 const MOST_CLOSED: u64 = 256;
 
@@ -253,48 +270,28 @@ pub(super) fn known(architecture: u32, number: i64) -> Option<(&'static Known, I
         _ => return None,
     };
     let interface = Interface { compat, wide_time: !compat || name.ends_with("_time64") };
+    named(name).map(|known| (known, interface))
+}
+
+fn named(name: &'static str) -> Option<&'static Known> {
     let name = plain(name);
-    KNOWN.iter().find(|known| known.name == name).map(|known| (known, interface))
-}
-
-/// What a call does to its process's alarm.
-pub(super) enum Alarm {
-    Off,
-    After(Duration),
-    /// Again and again, or at a time of some clock.
-    Sometime,
-}
-
-/// What the call does to its process's alarm, if it is one of those.
-pub(super) fn alarm(known: &Known, tid: crate::observation::Pid, arguments: &[u64; 6], compat: bool) -> Option<Alarm> {
-    // The interval of the later ones comes before the time of the first, each in seconds and a smaller unit.
-    let words = |address| super::decode::words(tid, address, compat);
-    let timer = |address: u64, unit: u64| match (words(address), words(address + if compat { 8 } else { 16 })) {
-        (_, Some([0, 0])) => Alarm::Off,
-        (Some([0, 0]), Some([seconds, part])) => {
-            Alarm::After(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(part.saturating_mul(unit))))
-        }
-        _ => Alarm::Sometime,
-    };
-    match known.name {
-        "alarm" if arguments[0] as u32 == 0 => Some(Alarm::Off),
-        "alarm" => Some(Alarm::After(Duration::from_secs(u64::from(arguments[0] as u32)))),
-        "setitimer" if arguments[0] as i32 == libc::ITIMER_REAL => Some(timer(arguments[1], 1000)),
-        // The 32-bit interface has it with times of either width.
-        "timer_settime" if compat || arguments[1] != 0 => Some(Alarm::Sometime),
-        "timer_settime" => Some(timer(arguments[2], 1)),
-        _ => None,
-    }
+    KNOWN.iter().find(|known| known.name == name)
 }
 
 impl Calls {
     /// Whether it looks at a call that stopped, whose filter may have let others through.
     pub(super) fn include(self, known: &Known, arguments: &[u64; 6]) -> bool {
-        let commands = self.commands();
         known.looks & self.bit() != 0
             && known.unless_null.is_none_or(|argument| arguments[usize::from(argument)] != 0)
-            && (known.name != "fcntl" || commands.contains(&(arguments[1] as libc::c_int)))
+            && (known.name != "fcntl" || self.commands().contains(&(arguments[1] as libc::c_int)))
+            && (!DISPOSITIONS.contains(&known.name) || SIGNALS.contains(&(arguments[0] as libc::c_int)))
             && (known.name != "close" || self != Calls::Start || (arguments[0] as u32) < MOST_CLOSED as u32)
+    }
+
+    /// The names by which this machine's own interface has them.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let names = Sysno::iter().map(|number| number.name());
+        names.filter(move |name| named(name).is_some_and(|known| known.looks & self.bit() != 0))
     }
 
     fn commands(self) -> Vec<libc::c_int> {
@@ -313,29 +310,39 @@ impl Calls {
     pub(crate) fn filter(self) -> Result<Vec<libc::sock_filter>, String> {
         let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
         let condition = |argument: u8, width: SeccompCmpArgLen, operator: SeccompCmpOp, value: u64| {
-            SeccompCondition::new(argument, width, operator, value)
-                .and_then(|condition| SeccompRule::new(vec![condition]))
-                .map_err(|error| error.to_string())
+            SeccompCondition::new(argument, width, operator, value).map_err(|error| error.to_string())
         };
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
         for number in Sysno::iter() {
-            let name = plain(number.name());
-            let Some(known) = KNOWN.iter().find(|known| known.name == name && known.looks & self.bit() != 0) else {
-                continue;
-            };
-            let mut chain = Vec::new();
+            let Some(known) = named(number.name()).filter(|known| known.looks & self.bit() != 0) else { continue };
+            let name = known.name;
+            // All that is to hold, and of what follows one.
+            let mut all = Vec::new();
+            let mut one_of = Vec::new();
             if let Some(argument) = known.unless_null {
-                chain.push(condition(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?);
+                all.push(condition(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?);
             }
             if name == "fcntl" {
                 for command in self.commands() {
-                    chain.push(condition(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command as u64)?);
+                    one_of.push(condition(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command as u64)?);
+                }
+            }
+            if DISPOSITIONS.contains(&name) {
+                for signal in SIGNALS {
+                    one_of.push(condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, signal as u64)?);
                 }
             }
             // Whoever closes all numbers up to a limit is known by the first of them; to count is what `Descriptors` is for.
             if name == "close" && self == Calls::Start {
-                chain.push(condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Lt, MOST_CLOSED)?);
+                all.push(condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Lt, MOST_CLOSED)?);
             }
+            let mut chains: Vec<Vec<SeccompCondition>> =
+                one_of.into_iter().map(|one| all.iter().cloned().chain([one]).collect()).collect();
+            if chains.is_empty() && !all.is_empty() {
+                chains.push(all);
+            }
+            let chains = chains.into_iter().map(|chain| SeccompRule::new(chain).map_err(|error| error.to_string()));
+            let chain = chains.collect::<Result<_, _>>()?;
             rules.insert(i64::from(number.id()), chain);
         }
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), architecture);

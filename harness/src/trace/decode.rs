@@ -114,9 +114,9 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], interface: Int
                 let bytes = string(tid, raw);
                 let path = bytes.as_deref().and_then(|bytes| whole(tid, directory.take(), bytes)).map(|p| text(&p));
                 if meaning.path.is_none() {
-                    meaning.path = path
+                    meaning.path = path;
                 } else {
-                    meaning.to = path
+                    meaning.to = path;
                 }
                 bytes.map_or("NULL".to_owned(), |bytes| format!("\"{}\"", Text::new(&bytes)))
             }

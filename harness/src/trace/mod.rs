@@ -5,15 +5,19 @@
 //! else (seccomp(2), SECCOMP_RET_TRACE). Init is the tracer and the reaper at once, and has one thread: it takes stops in
 //! where it takes in ended children, and never waits for a tracee that waits for it.
 
+mod alarms;
 mod calls;
 mod decode;
+mod steering;
 
+pub(crate) use crate::sys::ptrace::CAN_STEER;
 pub(crate) use calls::Calls;
+pub(crate) use steering::{Deed, Plan, Point, Steering};
 
 use crate::observation::{Call, Event, Exit, Pid, Text, Trace, Traced, What};
 use crate::observe;
 use crate::sys::ptrace::{self, Resume, Stopped};
-use calls::Alarm;
+use alarms::Alarm;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -21,57 +25,6 @@ use std::time::Instant;
 
 /// The most events that are kept.
 const MOST_EVENTS: usize = 20_000;
-
-/// One call of a start, found again in another start of the same daemon: which process, and which of its calls of that name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Point {
-    /// The process (`Traced::lineage`).
-    pub(crate) lineage: Vec<u32>,
-    /// The call's name.
-    pub(crate) call: String,
-    /// Which of that name (`Call::nth`).
-    pub(crate) nth: u32,
-}
-
-impl Point {
-    pub(crate) fn of(trace: &Trace, event: &Event, call: &Call) -> Self {
-        let lineage = trace.processes.get(event.process).map(|process| process.lineage.clone()).unwrap_or_default();
-        Point { lineage, call: call.name.clone(), nth: call.nth }
-    }
-}
-
-/// What is done at a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// The thread is held before the call.
-    HoldBefore,
-    /// The thread is held when it is back from the call.
-    HoldAfter,
-    /// The call is not made, and fails with this errno.
-    Fail(i32),
-    /// The call is made, and seems to have failed with this errno all the same: close(2) does so.
-    Pretend(i32),
-    /// The call, a write(2), is given one byte only.
-    Shorten,
-}
-
-/// How a start is steered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// It is only watched.
-    Watch,
-    /// Something is done at one call.
-    At(Point, Deed),
-    /// The process of that lineage is held at its birth.
-    Birth(Vec<u32>),
-}
-
-/// A start to be traced: what is looked at, and what is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Steering {
-    pub(crate) calls: Calls,
-    pub(crate) plan: Plan,
-}
 
 struct Thread {
     process: usize,
@@ -88,6 +41,8 @@ struct Thread {
 struct Notes {
     counts: BTreeMap<&'static str, u32>,
     children: u32,
+    /// How many programs it has executed.
+    programs: usize,
     /// Where the dynamic loader is in its memory.
     loader: Range<u64>,
     has_ended: bool,
@@ -167,6 +122,28 @@ impl Tracer {
     /// Threads that are stopped and stay so until init says otherwise.
     pub(crate) fn quiet(&self) -> impl Iterator<Item = Pid> {
         self.held.iter().chain(&self.listening).copied()
+    }
+
+    /// Processes that are held.
+    pub(crate) fn held_processes(&self) -> Vec<Pid> {
+        let process = |tid| self.trace.processes.get(self.threads.get(tid)?.process);
+        self.held.iter().filter_map(process).map(|process| process.pid).collect()
+    }
+
+    /// Holds nobody from now on, and lets whoever is held go on.
+    pub(crate) fn let_all_go(&mut self) {
+        self.steering.plan = Plan::Watch;
+        self.let_go();
+    }
+
+    /// Lets one process go on.
+    pub(crate) fn let_go_of(&mut self, pid: Pid) {
+        let of_it =
+            |tid: &Pid| self.threads.get(tid).is_some_and(|thread| self.trace.processes[thread.process].pid == pid);
+        let (own, others) = std::mem::take(&mut self.held).into_iter().partition(of_it);
+        self.held = own;
+        self.let_go();
+        self.held = others;
     }
 
     /// The process whose thread is held.
@@ -284,12 +261,10 @@ impl Tracer {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         if std::mem::take(&mut thread.is_new) {
             let process = thread.process;
-            let lineage = &self.trace.processes[process].lineage;
             let is_first = self.trace.processes[process].pid == tid;
-            if is_first && !self.has_reached && matches!(&self.steering.plan, Plan::Birth(born) if born == lineage) {
+            if is_first && self.is_birth(process, 0) {
                 self.has_reached = true;
-                self.held.push(tid);
-                return;
+                return self.held.push(tid);
             }
             return ptrace::resume(tid, Resume::On, 0);
         }
@@ -298,6 +273,12 @@ impl Tracer {
             return ptrace::resume(tid, Resume::Listen, 0);
         }
         ptrace::resume(tid, Resume::On, 0);
+    }
+
+    /// Whether it is planned to hold that process after so many programs that it has executed.
+    fn is_birth(&self, process: usize, programs: usize) -> bool {
+        let Plan::Birth(lineage, after) = &self.steering.plan else { return false };
+        !self.has_reached && *after == programs && *lineage == self.trace.processes[process].lineage
     }
 
     fn bore(&mut self, tid: Pid) {
@@ -364,6 +345,11 @@ impl Tracer {
         }
         let program = decode::program(tid, told(tid, libc::AT_EXECFN));
         self.push(process, tid, What::Program(Text::new(program.as_os_str().as_bytes())));
+        self.notes[process].programs += 1;
+        if self.is_birth(process, self.notes[process].programs) {
+            self.has_reached = true;
+            return self.held.push(tid);
+        }
         self.go_on_after(tid, call);
     }
 
@@ -380,7 +366,7 @@ impl Tracer {
         }
         let known = known.filter(|(known, _)| self.runs && self.steering.calls.include(known, &arguments));
         let Some((known, interface)) = known else { return ptrace::resume(tid, Resume::On, 0) };
-        if let Some(alarm) = calls::alarm(known, tid, &arguments, interface.compat) {
+        if let Some(alarm) = alarms::alarm(known, tid, &arguments, interface.compat) {
             match alarm {
                 Alarm::Off => self.alarms.remove(&process),
                 Alarm::After(after) => self.alarms.insert(process, Instant::now().checked_add(after)),
@@ -416,6 +402,8 @@ impl Tracer {
             {
                 Some(*deed)
             }
+            Plan::Leaving if known.name == "setsid" && process != 0 => Some(Deed::HoldBefore),
+            Plan::Leaving if known.name == "exit_group" && process == 0 => Some(Deed::HoldBefore),
             _ => None,
         };
         self.go_into(tid, event, known.returns, deed);
@@ -475,11 +463,26 @@ impl Tracer {
             }
             self.put_together(event);
         }
-        self.news = Some(self.now());
+        if event.is_some_and(|event| self.may_make_ready(event)) {
+            self.news = Some(self.now());
+        }
         if afterwards == Some(Deed::HoldAfter) {
             return self.held.push(tid);
         }
         ptrace::resume(tid, Resume::On, 0);
+    }
+
+    /// Whether the subject may have become ready by that call. To look whether it has is not cheap: the kernel goes through
+    /// the sockets of the whole machine.
+    fn may_make_ready(&self, event: usize) -> bool {
+        const MAKERS: [&str; 6] = ["listen", "bind", "write", "pwrite64", "writev", "ftruncate"];
+        let Some(What::Call(call)) = self.trace.events.get(event).map(|event| &event.what) else { return false };
+        let gives_a_name =
+            call.to.is_some() || ["creat", "mkdir", "mkdirat", "symlink", "symlinkat"].contains(&&*call.name);
+        let creates = call.name.starts_with("open") && call.arguments.as_str().contains("O_CREAT");
+        self.steering.calls == Calls::Start
+            && self.steering.plan == Plan::Watch
+            && (MAKERS.contains(&&*call.name) || gives_a_name || creates)
     }
 
     /// Puts a call that closed nothing to the one before it, if that did so too: a loop over all numbers.

@@ -1,7 +1,7 @@
 //! Waiting: for the end of a child, for output, for something that only looking again can tell.
 
 use super::{Acted, Halt, World};
-use crate::observation::Exit;
+use crate::observation::{Exit, Pid};
 use crate::observe;
 use crate::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,19 +15,17 @@ const COUNT_EVERY: Duration = Duration::from_millis(10);
 /// The pause between two looks at what has no event: doubled from the first to the last while nothing changes.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LAST_PAUSE: Duration = Duration::from_millis(10);
-/// How long init looks for a tracee's next stop without going to sleep: waking up takes longer.
-const SPIN: Duration = Duration::from_micros(50);
-/// How long it may go on doing so.
-const LONGEST_TURN: Duration = Duration::from_millis(5);
+/// While one stop of a tracee follows another, init sleeps in waitpid(2), of which the kernel knows that whoever wakes it
+/// goes to sleep: it then lets both have the same processor. This is how often it looks whether that goes on.
+const LULL: Duration = Duration::from_micros(500);
+/// How long it may go on.
+const LONGEST_TURN: Duration = Duration::from_millis(20);
 
 impl World<'_> {
     /// Takes in what has happened: output, ended children, the caller's end.
     pub(super) fn pump(&mut self) -> Acted {
         for login in &mut self.logins {
             login.drain();
-        }
-        if let Some(hold) = &mut self.hold {
-            hold.attend();
         }
         self.hear();
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
@@ -47,39 +45,47 @@ impl World<'_> {
     }
 
     /// Takes in children that have ended, and tracees that have stopped; of those usually one stop follows another, and
-    /// whoever waits for something else is only asked now and then whether that has come.
+    /// whoever waits for something else is only asked where none does, somebody has ended, or is held.
     fn take_in_changes(&mut self) {
+        let mut more = false;
+        while let Some((pid, status)) = sys::ptrace::wait_any() {
+            more = self.take_in_change(pid, status);
+        }
+        if !more || self.lulls.is_none() {
+            return;
+        }
         let began = Instant::now();
         let mut last = began;
-        loop {
-            if self.take_in_change() {
-                last = Instant::now();
-            } else if self.tracer.is_none() || last.elapsed() > SPIN {
-                break;
-            }
-            if began.elapsed() > LONGEST_TURN {
-                break;
+        self.lulls.iter_mut().for_each(|lulls| lulls.begin(LULL));
+        while more && last - began < LONGEST_TURN {
+            match sys::ptrace::await_any() {
+                Some((pid, status)) => {
+                    more = self.take_in_change(pid, status);
+                    last = Instant::now();
+                }
+                // The first lull may have begun long before the last stop.
+                None => more = last.elapsed() < LULL / 2,
             }
         }
+        self.lulls.iter_mut().for_each(sys::Lulls::end);
     }
 
-    fn take_in_change(&mut self) -> bool {
-        let mut any = false;
-        while let Some((pid, status)) = sys::ptrace::wait_any() {
-            any = true;
-            let exit = if libc::WIFEXITED(status) {
-                Exit::Status(libc::WEXITSTATUS(status))
-            } else if libc::WIFSIGNALED(status) {
-                Exit::Signal(libc::WTERMSIG(status))
-            } else {
-                self.tracer.iter_mut().for_each(|tracer| tracer.stopped(pid, status));
-                self.note_readiness();
-                continue;
-            };
-            self.exits.insert(pid, exit);
-            self.tracer.iter_mut().for_each(|tracer| tracer.ended(pid, exit));
-        }
-        any
+    /// Takes in one of them; says whether the next will be a tracee's stop, as far as that can be told.
+    fn take_in_change(&mut self, pid: Pid, status: libc::c_int) -> bool {
+        let exit = if libc::WIFEXITED(status) {
+            Exit::Status(libc::WEXITSTATUS(status))
+        } else if libc::WIFSIGNALED(status) {
+            Exit::Signal(libc::WTERMSIG(status))
+        } else {
+            let Some(tracer) = &mut self.tracer else { return false };
+            tracer.stopped(pid, status);
+            let more = !tracer.is_holding();
+            self.note_readiness();
+            return more;
+        };
+        self.exits.insert(pid, exit);
+        self.tracer.iter_mut().for_each(|tracer| tracer.ended(pid, exit));
+        false
     }
 
     /// Sleeps until something happens, or `pause` is over. `also` is one more descriptor to watch.
@@ -91,7 +97,6 @@ impl World<'_> {
             let open = login.pipes.iter().flatten().filter(|pipe| !pipe.ended);
             fds.extend(open.map(|pipe| PollFd::new(pipe.file.as_fd(), PollFlags::POLLIN)));
         }
-        fds.extend(self.hold.iter().map(|hold| PollFd::new(hold.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.notify_socket.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         fds.extend(also.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let time = nix::sys::time::TimeSpec::from_duration(pause);

@@ -1,17 +1,18 @@
 //! Starting the subject: by a shell from a terminal as a person would, or by a supervisor.
 
 use super::events::is_readable;
-use super::holding::Hold;
 use super::notifying::NotifySocket;
 use super::terminal::{Login, PipeEnd, Sink, Terminal, open_terminal};
 use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text};
 use crate::observe::{self, files};
-use crate::sandbox::shell::{self, HOLD, Inheritance, Job, Order, Place, Stream, Wires};
+use crate::sandbox::shell::{self, Inheritance, Job, Order, Place, Stream, Wires};
 use crate::sys;
 use crate::trace::{Calls, Plan, Steering, Tracer};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{ForkResult, pipe2};
 use std::ffi::OsString;
 use std::fs;
@@ -20,7 +21,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A start to be made: the command, and what it inherits.
 pub(crate) struct Start {
@@ -47,6 +48,8 @@ pub(super) struct Begun {
     pub(super) terminal: u64,
     /// When the launcher is to have ended.
     pub(super) deadline: Instant,
+    /// When it was told to go.
+    pub(super) went: TimeSpec,
 }
 
 impl Start {
@@ -97,7 +100,7 @@ impl World<'_> {
         if let Some(steering) = &steering {
             inheritance.filter = system("making a filter of system calls", steering.calls.filter())?;
         }
-        let (place, held) = (inheritance.place, inheritance.held);
+        let place = inheritance.place;
         let mut job = Job::new(&command, self.environment, &directory, self.inside.nice, inheritance)
             .map_err(|_| Halt::CannotStart(libc::EINVAL, Text::new(b"a word with a NUL byte")))?;
         job.listens = listener.is_some();
@@ -111,12 +114,11 @@ impl World<'_> {
         let inherited = observe::process(launcher);
         let leader = if place == Place::Leader { launcher } else { self.logins.last().map_or(0, |l| l.shell) };
         let shell_tty_nr = observe::process(leader).map_or(0, |s| s.tty_nr);
-        if held {
-            self.hold = Some(Hold::new(system("fetching a hold", sys::pidfd_getfd(&pidfd, HOLD))?, launcher));
-        }
         if let Some(steering) = steering {
+            self.lulls = Some(system("timer_create", sys::Lulls::new())?);
             self.tracer = Some(system("tracing the subject (ptrace)", Tracer::seize(launcher, steering))?);
         }
+        let went = system("clock_gettime", clock_gettime(ClockId::CLOCK_MONOTONIC))?;
         self.order(Order::Go);
         let deadline = self.deadline() + self.subject.timeout * (self.launch_patience - 1);
         // A successful exec closes the pipe; a failed one writes the reason.
@@ -126,13 +128,13 @@ impl World<'_> {
             let program = command.first().map(|w| w.as_bytes()).unwrap_or_default();
             return Err(Halt::CannotStart(i32::from_ne_bytes(errno), Text::new(program)));
         }
-        Ok(Begun { launcher, pidfd, directory, job, inherited, shell_tty_nr, terminal, deadline })
+        Ok(Begun { launcher, pidfd, directory, job, inherited, shell_tty_nr, terminal, deadline, went })
     }
 
     /// Waits for the end of a start that has begun, and records it.
     pub(super) fn see_through(&mut self, name: &str, begun: Begun) -> Acted<Option<Exit>> {
-        let Begun { launcher, pidfd, directory, job, inherited, shell_tty_nr, terminal, mut deadline } = begun;
-        if job.inheritance.held {
+        let Begun { launcher, pidfd, directory, job, inherited, shell_tty_nr, terminal, mut deadline, .. } = begun;
+        if self.tracer.as_ref().is_some_and(|tracer| *tracer.plan() == Plan::Leaving) {
             self.let_go_in_the_worst_order(launcher, pidfd.as_fd(), deadline)?;
             // What was held has taken its time; a launcher that waited for it gets all of its own.
             deadline = self.deadline();
@@ -164,6 +166,25 @@ impl World<'_> {
         };
         self.record(name, Seen::Launch(Box::new(launch)));
         Ok(ended)
+    }
+
+    /// Starts the subject, and says how long that took: until init saw that the launcher had ended, from the word to go, and
+    /// from the time that the daemon's environment holds as `stamp`, in nanoseconds of CLOCK_MONOTONIC.
+    pub(crate) fn time_launch(&mut self, start: Start, stamp: &str) -> Acted<(Duration, Option<Duration>)> {
+        let begun = self.begin(start)?;
+        let has_ended = self.await_readable(begun.pidfd.as_fd(), begun.deadline)?;
+        let ended = system("clock_gettime", clock_gettime(ClockId::CLOCK_MONOTONIC))?;
+        if !has_ended {
+            return Err(Halt::System("the launcher did not end".to_owned()));
+        }
+        if let ended @ Some(Exit::Status(1..) | Exit::Signal(_)) = self.reap_launcher()? {
+            return Err(Halt::System(format!("the launcher did not succeed: {ended:?}")));
+        }
+        self.settle()?;
+        let daemon = self.pidfile.as_deref().and_then(|path| files::seen(path).number());
+        let since = |from: TimeSpec| Duration::from(ended - from);
+        let stamped = daemon.and_then(|pid| observe::variable(pid, stamp)).and_then(|value| value.parse().ok());
+        Ok((since(begun.went), stamped.map(|nanoseconds| since(TimeSpec::from(Duration::from_nanos(nanoseconds))))))
     }
 
     /// Brings up the shell that will start the job; returns its terminal's device number, and the pipe on which a failed exec

@@ -7,7 +7,6 @@ mod acting;
 mod containing;
 mod dirt;
 mod events;
-mod holding;
 mod launching;
 mod looking;
 mod notifying;
@@ -26,7 +25,6 @@ use crate::sandbox::{self, Inside};
 use crate::subject::{Ready, Subject};
 use crate::sys;
 use crate::trace::Tracer;
-use holding::Hold;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use notifying::NotifySocket;
@@ -97,10 +95,10 @@ pub(crate) struct World<'a> {
     logins: Vec<Login>,
     /// The process started last, until it has been reaped.
     launcher: Option<(Pid, OwnedFd)>,
-    /// Calls of the subject's that wait for init's word.
-    hold: Option<Hold>,
     /// Follows the start that is traced.
     tracer: Option<Tracer>,
+    /// What keeps init from waiting too long for a tracee's next stop.
+    lulls: Option<sys::Lulls>,
     /// Ports that init keeps from the subject.
     listeners: Vec<std::net::TcpListener>,
     /// Where a supervised subject says that it is ready.
@@ -158,8 +156,8 @@ impl<'a> World<'a> {
             bystanders: Vec::new(),
             logins: Vec::new(),
             launcher: None,
-            hold: None,
             tracer: None,
+            lulls: None,
             listeners: Vec::new(),
             notify_socket: None,
             main: None,
@@ -244,15 +242,12 @@ impl<'a> World<'a> {
         &self.inside.launch_directory
     }
 
-    /// Whether a system call of the subject's may be held: that takes CAP_SYS_ADMIN in its user namespace, and the kernel.
-    pub(crate) fn may_hold(&self) -> bool {
-        (self.is_isolated() || nix::unistd::geteuid().is_root()) && sys::may_hold()
-    }
-
     /// Why a start cannot be traced, if it cannot.
     pub(crate) fn why_untraced(&self) -> Option<Unseen> {
-        let may = sys::ptrace::CAN_STEER && (self.is_isolated() || nix::unistd::geteuid().is_root()) && sys::may_hold();
-        (!may).then(|| Unseen::Skip("tracing needs a 64-bit x86, and a sandbox or root".to_owned()))
+        let may = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
+            && (self.is_isolated() || nix::unistd::geteuid().is_root())
+            && sys::ptrace::may_filter();
+        (!may).then(|| Unseen::Skip("tracing needs x86-64 or AArch64, and a sandbox or root".to_owned()))
     }
 
     /// Whether a file may be changed, or something be put in its place: on the machine itself only what was not there before

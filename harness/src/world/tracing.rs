@@ -1,13 +1,12 @@
 //! Tracing a start, and holding it at a point until the rest has done what it can.
 
 use super::events::is_readable;
-use super::holding::waits_beyond;
 use super::launching::Start;
 use super::{Acted, World, system};
 use crate::observation::{Exit, FileSeen, Instances, Pid, Seen, Style};
-use crate::observe::{self, files};
+use crate::observe::{self, Limit, files};
 use crate::sys;
-use crate::trace::Plan;
+use crate::trace::{Plan, Tracer};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
@@ -30,7 +29,7 @@ pub(crate) struct Outcome {
 impl World<'_> {
     /// Threads that are stopped by init's doing, or for good.
     pub(super) fn quiet(&self) -> Vec<Pid> {
-        self.tracer.iter().flat_map(|tracer| tracer.quiet()).collect()
+        self.tracer.iter().flat_map(Tracer::quiet).collect()
     }
 
     /// Notes when all that was declared to mean "ready" is first there; asked after each call that may have brought it about.
@@ -66,7 +65,7 @@ impl World<'_> {
 
     /// Whether the traced start has come to the place at which something was to be done.
     pub(crate) fn has_reached(&self) -> bool {
-        self.tracer.as_ref().is_some_and(|tracer| tracer.has_reached())
+        self.tracer.as_ref().is_some_and(Tracer::has_reached)
     }
 
     /// Whether nobody but who is held will do anything by itself before the deadline.
@@ -90,11 +89,11 @@ impl World<'_> {
             }
             Ok(world.is_holding() || ((has_ended || !in_background) && world.only_waits(deadline)))
         })?;
-        Ok(self.tracer.as_ref().and_then(|tracer| tracer.held_process()))
+        Ok(self.tracer.as_ref().and_then(Tracer::held_process))
     }
 
     fn is_holding(&self) -> bool {
-        self.tracer.as_ref().is_some_and(|tracer| tracer.is_holding())
+        self.tracer.as_ref().is_some_and(Tracer::is_holding)
     }
 
     /// Waits until `launcher` has ended, or nobody but who is held will do anything any more; says whether it has ended.
@@ -103,21 +102,48 @@ impl World<'_> {
         Ok(is_readable(launcher))
     }
 
+    /// Holds whoever leaves the launcher's session until the launcher has ended, or sleeps and will not wake by time alone
+    /// before the deadline: then it waits for who is held. The launcher's own end waits until somebody is held, or all
+    /// others are at rest, so that nobody will be.
+    pub(super) fn let_go_in_the_worst_order(
+        &mut self,
+        launcher: Pid,
+        pidfd: BorrowedFd<'_>,
+        deadline: Instant,
+    ) -> Acted {
+        self.await_that(deadline, |world| {
+            if is_readable(pidfd) {
+                return Ok(true);
+            }
+            let held = world.tracer.as_ref().map(Tracer::held_processes).unwrap_or_default();
+            let ends = held.contains(&launcher);
+            let is_leaving = held.iter().any(|pid| *pid != launcher);
+            if ends && (is_leaving || world.read_pulse(World::member_pids).1) {
+                world.tracer.iter_mut().for_each(|tracer| tracer.let_go_of(launcher));
+                return Ok(false);
+            }
+            let rests = || world.read_pulse(World::member_pids).1 && waits_beyond(launcher, &[], deadline);
+            Ok(!ends && is_leaving && rests())
+        })?;
+        self.tracer.iter_mut().for_each(Tracer::let_all_go);
+        Ok(())
+    }
+
     pub(super) fn let_go(&mut self) {
-        self.tracer.iter_mut().for_each(|tracer| tracer.let_go());
+        self.tracer.iter_mut().for_each(Tracer::let_go);
     }
 
     /// Starts the subject, which is held as its steering says; when its launcher has ended or is seen to wait, lets it go
     /// on, and records the start as `name`.
     pub(crate) fn launch_held(&mut self, name: &str, start: Start) -> Acted<Outcome> {
         let begun = self.begin(start)?;
-        let until_birth = matches!(self.tracer.as_ref().map(|tracer| tracer.plan()), Some(Plan::Birth(_)));
+        let until_birth = matches!(self.tracer.as_ref().map(Tracer::plan), Some(Plan::Birth(..)));
         self.await_that(begun.deadline, |world| {
             let has_ended = is_readable(begun.pidfd.as_fd());
             // A launcher that has ended before somebody came to his call has shown already that it does not wait for that.
             Ok(world.is_holding() || (has_ended && (!until_birth || world.only_waits(begun.deadline))))
         })?;
-        let held = self.tracer.as_ref().and_then(|tracer| tracer.held_process());
+        let held = self.tracer.as_ref().and_then(Tracer::held_process);
         let mut outcome = Outcome { held, ..Outcome::default() };
         if outcome.held.is_some() {
             let deadline = self.deadline();
@@ -130,7 +156,8 @@ impl World<'_> {
         }
         let ended = self.see_through(name, super::launching::Begun { deadline: self.deadline(), ..begun })?;
         outcome.meanwhile = ended.filter(|_| outcome.held.is_some() && !outcome.waited);
-        self.let_go();
+        // Only now that the launcher's end has been looked at: who was held, or came to that call since, goes on.
+        self.tracer.iter_mut().for_each(Tracer::let_all_go);
         Ok(outcome)
     }
 
@@ -170,7 +197,7 @@ impl World<'_> {
         self.settle_without_pidfile()?;
         self.let_pauses_pass()?;
         self.pump()?;
-        let traced = self.tracer.as_ref().map(|tracer| tracer.live_pids()).unwrap_or_default();
+        let traced = self.tracer.as_ref().map(Tracer::live_pids).unwrap_or_default();
         let live = observe::alive(&self.member_pids());
         let launchers = [first.launcher, second.launcher];
         let (first, other) = live.into_iter().partition(|pid| traced.contains(pid));
@@ -212,4 +239,14 @@ impl World<'_> {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether no thread of the process, but for those that are kept `quiet`, will wake by time alone before the deadline.
+fn waits_beyond(pid: Pid, quiet: &[Pid], deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    observe::waits(&[pid]).iter().filter(|wait| !quiet.contains(&wait.thread.1)).all(|wait| match wait.limit {
+        Limit::None => true,
+        Limit::Within(limit) => limit > left,
+        Limit::Unknown => false,
+    })
 }

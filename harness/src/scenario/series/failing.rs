@@ -1,7 +1,7 @@
 //! Every call of the start fails once with each errno that fits it.
 
 use super::{Planned, Series, faults, learned, places, tell};
-use crate::observation::Done;
+use crate::observation::{Done, Unseen};
 use crate::trace::{Calls, Deed};
 
 pub(super) static SERIES: Series = Series {
@@ -9,9 +9,12 @@ pub(super) static SERIES: Series = Series {
     about: "each call of its start fails once with each errno that fits it",
     exhaustive: true,
     plan: |known, _| {
+        if !crate::trace::CAN_STEER {
+            return Err(Unseen::Skip("having a call fail needs x86-64".to_owned()));
+        }
         let trace = learned(known)?;
         let each = places(trace).flat_map(|(event, call)| {
-            faults::of(call).into_iter().map(move |fault| {
+            faults::of(trace, event, call).into_iter().map(move |fault| {
                 let done = match fault {
                     Deed::Pretend(errno) => Done::Pretended(errno),
                     Deed::Fail(errno) => Done::Failed(errno),
@@ -34,7 +37,7 @@ pub(super) static SERIES: Series = Series {
                 Planned::at(trace, event, call, Calls::Files, Deed::Fail(libc::EINTR), Done::Failed(libc::EINTR))
             })
         });
-        Ok(each.chain(told).collect())
+        Ok(each.chain(told).collect::<Vec<_>>().into())
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();

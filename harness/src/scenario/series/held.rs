@@ -1,7 +1,7 @@
 //! The daemon-to-be is held at its birth, and the writer of the PID file before that is whole: does the launcher wait?
 
 use super::{Planned, Series, learned, only_in_background, tell};
-use crate::observation::Done;
+use crate::observation::{Done, Trace, What};
 use crate::trace::{Calls, Deed, Plan};
 
 pub(super) static SERIES: Series = Series {
@@ -12,19 +12,20 @@ pub(super) static SERIES: Series = Series {
         only_in_background(style)?;
         let trace = learned(known)?;
         let mut planned = Vec::new();
-        if let Some(main) = trace.main.and_then(|main| trace.processes.get(main)) {
+        if let Some((index, main)) = trace.main.and_then(|main| Some((main, trace.processes.get(main)?))) {
             planned.push(Planned {
                 trial: Planned::trial("birth", &main.lineage, Done::Held),
                 calls: Calls::Leaving,
-                plan: Plan::Birth(main.lineage.clone()),
+                plan: Plan::Birth(main.lineage.clone(), programs_of_start(trace, index)),
                 stale: false,
+                looks: false,
             });
         }
         let pidfile = known.path_of_pidfile.as_deref();
         if let Some((event, call)) = pidfile.and_then(|path| trace.completion_of(path)) {
             planned.push(Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Held));
         }
-        Ok(planned)
+        Ok(planned.into())
     },
     act: |world, _, name, planned| {
         let start = world.start().traced(planned.calls, planned.plan.clone());
@@ -40,3 +41,11 @@ pub(super) static SERIES: Series = Series {
         Ok(())
     },
 };
+
+/// How many programs the process executes before its launcher ends, or before it is ready: that of the last one is what is to
+/// be waited for. Whoever waits for execve(2) alone, as vfork(2) and posix_spawn(3) do, waits for nothing of that program's.
+fn programs_of_start(trace: &Trace, process: usize) -> usize {
+    let until = trace.launcher_ended().map(|(at, _)| at).max(trace.ready);
+    let of_it = trace.events.iter().filter(|event| event.process == process && matches!(event.what, What::Program(_)));
+    of_it.filter(|event| until.is_none_or(|until| event.at <= until)).count()
+}

@@ -18,6 +18,10 @@ pub(super) static SERIES: Series = Series {
         let mut planned = Vec::new();
         for (stale, trace) in [false, true].into_iter().zip(&known.traces_of_files) {
             let Some(trace) = trace else { continue };
+            // What one start alone does not survive says nothing about two: that is stale-pidfile's to say.
+            if stale && trace.main.is_none() {
+                continue;
+            }
             let on_it = trace.calls().filter(|(_, _, call)| is_about(call, path));
             planned.extend(on_it.map(|(_, event, call)| Planned {
                 stale,
@@ -27,7 +31,7 @@ pub(super) static SERIES: Series = Series {
         if planned.is_empty() {
             return Err(Unseen::Broken(format!("no call on {} was seen in a traced start", path.display())));
         }
-        Ok(planned)
+        Ok(planned.into())
     },
     act: |world, known, name, planned| {
         if planned.stale

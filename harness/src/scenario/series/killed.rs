@@ -1,6 +1,6 @@
 //! All is killed at each call of the start, and the daemon is started again over what that left.
 
-use super::{Planned, Series, learned, places, tell};
+use super::{Planned, Series, Trials, learned, places, start_over, without_alike};
 use crate::observation::Done;
 use crate::trace::{Calls, Deed};
 
@@ -10,22 +10,14 @@ pub(super) static SERIES: Series = Series {
     exhaustive: true,
     plan: |known, _| {
         let trace = learned(known)?;
-        let each = places(trace);
-        Ok(each
-            .map(|(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldAfter, Done::Killed))
-            .collect())
+        let (each, alike) = without_alike(places(trace));
+        let at = |(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldAfter, Done::Killed);
+        Ok(Trials { planned: each.into_iter().map(at).collect(), alike })
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();
         trial.pid = world.start_up_to(world.start().traced(planned.calls, planned.plan.clone()))?;
         trial.reached = trial.pid.is_some();
-        world.kill_all()?;
-        if let Some(path) = world.pidfile.clone() {
-            trial.pidfile = Some(crate::observe::files::seen(&path));
-        }
-        tell(world, name, trial);
-        world.launch(name, world.start())?;
-        world.look(name)?;
-        Ok(())
+        start_over(world, name, trial)
     },
 };

@@ -28,7 +28,7 @@ pub struct Series {
     /// Whether it starts the subject once for each of its calls, and is performed only where that is asked for.
     pub exhaustive: bool,
     /// Plans the trials.
-    plan: fn(&Known, Style) -> Result<Vec<Planned>, Unseen>,
+    plan: fn(&Known, Style) -> Result<Trials, Unseen>,
     /// Performs one.
     act: fn(&mut World<'_>, &Known, &str, &Planned) -> Acted,
 }
@@ -42,6 +42,21 @@ pub(crate) struct Planned {
     plan: Plan,
     /// Whether a PID file of a dead process is there before.
     stale: bool,
+    /// Whether it is at a call that only looks at something: of too many trials these are left out first.
+    looks: bool,
+}
+
+/// What a series plans to try.
+struct Trials {
+    planned: Vec<Planned>,
+    /// Calls that only look at something, for which another one in the same row stands.
+    alike: usize,
+}
+
+impl From<Vec<Planned>> for Trials {
+    fn from(planned: Vec<Planned>) -> Self {
+        Trials { planned, alike: 0 }
+    }
 }
 
 /// The trials of a series, and how many there might have been.
@@ -57,20 +72,16 @@ pub static SERIES: &[&Series] =
 impl Series {
     /// What is to be tried.
     pub(crate) fn schedule(&self, known: &Known, style: Style) -> Result<Schedule, Unseen> {
-        let mut trials = (self.plan)(known, style)?;
+        let Trials { planned: trials, alike } = (self.plan)(known, style)?;
         let possible = trials.len();
-        if possible > MOST_TRIALS {
-            let every = possible as f64 / MOST_TRIALS as f64;
-            let chosen = (0..MOST_TRIALS).map(|n| (n as f64 * every) as usize);
-            trials = chosen.filter_map(|n| trials.get(n).cloned()).collect();
-        }
+        let trials = thinned(trials, MOST_TRIALS);
         let mut places: Vec<(&[u32], &str, u64)> =
             trials.iter().map(|p| (p.trial.process.as_slice(), p.trial.at.as_str(), p.trial.time)).collect();
         places.dedup();
         let loader = known.trace.as_ref().map_or(0, |trace| {
             trace.events.iter().filter(|event| matches!(&event.what, What::Call(call) if call.loader)).count()
         });
-        let count = Count { possible, tried: trials.len(), places: places.len(), loader };
+        let count = Count { possible, tried: trials.len(), places: places.len(), loader, alike };
         Ok(Schedule { trials, count })
     }
 
@@ -87,6 +98,7 @@ impl Series {
         super::live(setting, inside, |world| {
             world.is_brief = true;
             known.prepare(world);
+            known.point_out_pidfile(world);
             if !world.is_isolated() {
                 world.unseen(
                     &name,
@@ -122,7 +134,7 @@ impl Planned {
     fn at(trace: &Trace, event: &Event, call: &crate::observation::Call, calls: Calls, deed: Deed, done: Done) -> Self {
         let point = Point::of(trace, event, call);
         let trial = Trial { time: event.at, ..Planned::trial(&in_words(call), &point.lineage, done) };
-        Planned { trial, calls, plan: Plan::At(point, deed), stale: false }
+        Planned { trial, calls, plan: Plan::At(point, deed), stale: false, looks: only_looks(call) }
     }
 
     fn trial(at: &str, lineage: &[u32], deed: Done) -> Trial {
@@ -143,9 +155,51 @@ impl Planned {
     }
 }
 
-/// A call in few words.
+/// At most so many of the trials, in their order: those at calls that only look are left out first, and of each kind what
+/// is left is evenly spread.
+fn thinned(trials: Vec<Planned>, most: usize) -> Vec<Planned> {
+    let (looks, acts): (Vec<usize>, Vec<usize>) = (0..trials.len()).partition(|n| trials[*n].looks);
+    let mut chosen = spread(&acts, most);
+    chosen.extend(spread(&looks, most - chosen.len()));
+    chosen.sort_unstable();
+    let mut chosen = chosen.into_iter().peekable();
+    trials.into_iter().enumerate().filter_map(|(n, trial)| chosen.next_if_eq(&n).map(|_| trial)).collect()
+}
+
+/// At most so many of them, evenly spread.
+fn spread(all: &[usize], most: usize) -> Vec<usize> {
+    let count = all.len().min(most);
+    (0..count).map(|n| all[n * all.len() / count]).collect()
+}
+
+/// Whether a call leaves nothing that outlives its process, and nothing by which a signal would meet it otherwise: it
+/// failed, opens a file only to read it, or does away with a descriptor. Interpreters begin with hundreds of them.
+fn only_looks(call: &crate::observation::Call) -> bool {
+    let has = |word: &str| call.arguments.as_str().contains(word);
+    match call.name.as_str() {
+        _ if call.result.is_some_and(|result| result < 0) => true,
+        "open" | "openat" => has("O_RDONLY") && !["O_CREAT", "O_TRUNC", "O_TMPFILE"].into_iter().any(has),
+        "close" | "close_range" => true,
+        _ => false,
+    }
+}
+
+/// The same with one call, the last, for each row of calls that only look; and how many that leaves out.
+fn without_alike<'a>(
+    calls: impl Iterator<Item = (&'a Event, &'a crate::observation::Call)>,
+) -> (Vec<(&'a Event, &'a crate::observation::Call)>, usize) {
+    let all: Vec<_> = calls.collect();
+    let is_last = |n: usize| all.get(n + 1).is_none_or(|(_, next)| !only_looks(next));
+    let kept: Vec<_> =
+        all.iter().enumerate().filter(|(n, (_, call))| !only_looks(call) || is_last(*n)).map(|(_, at)| *at).collect();
+    let alike = all.len() - kept.len();
+    (kept, alike)
+}
+
+/// A call in few words: with the path it is about, and not what stands in for one where there is none.
 fn in_words(call: &crate::observation::Call) -> String {
-    match (&call.path, &call.to) {
+    let path = |text: &Option<Text>| text.clone().filter(|text| text.as_str().starts_with('/'));
+    match (path(&call.path), path(&call.to)) {
         (Some(path), Some(to)) => format!("{}({path}, {to})", call.name),
         (Some(path), None) => format!("{}({path})", call.name),
         _ => format!("{}({})", call.name, call.arguments.short(40)),
@@ -167,4 +221,14 @@ fn places(trace: &Trace) -> impl Iterator<Item = (&Event, &crate::observation::C
 /// Records what became of a trial.
 fn tell(world: &mut World<'_>, name: &str, trial: Trial) {
     world.record(name, Seen::Trial(Box::new(trial)));
+}
+
+/// Ends all that is left of a trial, records it, and starts the daemon over what that has left.
+fn start_over(world: &mut World<'_>, name: &str, mut trial: Trial) -> Acted {
+    world.kill_all()?;
+    trial.pidfile = world.pidfile.as_deref().map(crate::observe::files::seen);
+    tell(world, name, trial);
+    world.launch(name, world.start())?;
+    world.look(name)?;
+    Ok(())
 }

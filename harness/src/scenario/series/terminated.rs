@@ -1,6 +1,6 @@
 //! The daemon-to-be gets SIGTERM at its birth and at each of its calls, long before it may expect that.
 
-use super::{Planned, Series, learned, places, tell};
+use super::{Planned, Series, Trials, learned, places, start_over, without_alike};
 use crate::observation::{Done, Style};
 use crate::trace::{Calls, Deed, Plan};
 
@@ -12,21 +12,21 @@ pub(super) static SERIES: Series = Series {
         let trace = learned(known)?;
         let mut planned = Vec::new();
         let Some((index, main)) = trace.main.and_then(|main| Some((main, trace.processes.get(main)?))) else {
-            return Ok(planned);
+            return Ok(planned.into());
         };
         if style == Style::SysV {
             planned.push(Planned {
                 trial: Planned::trial("birth", &main.lineage, Done::Terminated),
                 calls: Calls::Start,
-                plan: Plan::Birth(main.lineage.clone()),
+                plan: Plan::Birth(main.lineage.clone(), 0),
                 stale: false,
+                looks: false,
             });
         }
-        let own = places(trace).filter(|(event, _)| event.process == index);
-        planned.extend(
-            own.map(|(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Terminated)),
-        );
-        Ok(planned)
+        let (own, alike) = without_alike(places(trace).filter(|(event, _)| event.process == index));
+        let at = |(event, call)| Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Terminated);
+        planned.extend(own.into_iter().map(at));
+        Ok(Trials { planned, alike })
     },
     act: |world, _, name, planned| {
         let mut trial = planned.trial.clone();
@@ -35,13 +35,6 @@ pub(super) static SERIES: Series = Series {
         if let Some(pid) = trial.pid {
             trial.ended = world.terminate(pid)?;
         }
-        world.kill_all()?;
-        if let Some(path) = world.pidfile.clone() {
-            trial.pidfile = Some(crate::observe::files::seen(&path));
-        }
-        tell(world, name, trial);
-        world.launch(name, world.start())?;
-        world.look(name)?;
-        Ok(())
+        start_over(world, name, trial)
     },
 };
