@@ -4,7 +4,6 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 use std::collections::BTreeMap;
-use std::time::Duration;
 use syscalls::{Sysno, x86::Sysno as Sysno32};
 
 /// What an argument means.
@@ -277,36 +276,6 @@ pub(super) fn known(architecture: u32, number: i64) -> Option<(&'static Known, I
 fn named(name: &'static str) -> Option<&'static Known> {
     let name = plain(name);
     KNOWN.iter().find(|known| known.name == name)
-}
-
-/// What a call does to its process's alarm.
-pub(super) enum Alarm {
-    Off,
-    After(Duration),
-    /// Again and again, or at a time of some clock.
-    Sometime,
-}
-
-/// What the call does to its process's alarm, if it is one of those.
-pub(super) fn alarm(known: &Known, tid: crate::observation::Pid, arguments: &[u64; 6], compat: bool) -> Option<Alarm> {
-    // The interval of the later ones comes before the time of the first, each in seconds and a smaller unit.
-    let words = |address| super::decode::words(tid, address, compat);
-    let timer = |address: u64, unit: u64| match (words(address), words(address + if compat { 8 } else { 16 })) {
-        (_, Some([0, 0])) => Alarm::Off,
-        (Some([0, 0]), Some([seconds, part])) => {
-            Alarm::After(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(part.saturating_mul(unit))))
-        }
-        _ => Alarm::Sometime,
-    };
-    match known.name {
-        "alarm" if arguments[0] as u32 == 0 => Some(Alarm::Off),
-        "alarm" => Some(Alarm::After(Duration::from_secs(u64::from(arguments[0] as u32)))),
-        "setitimer" if arguments[0] as i32 == libc::ITIMER_REAL => Some(timer(arguments[1], 1000)),
-        // The 32-bit interface has it with times of either width.
-        "timer_settime" if compat || arguments[1] != 0 => Some(Alarm::Sometime),
-        "timer_settime" => Some(timer(arguments[2], 1)),
-        _ => None,
-    }
 }
 
 impl Calls {

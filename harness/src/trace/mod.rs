@@ -5,16 +5,19 @@
 //! else (seccomp(2), SECCOMP_RET_TRACE). Init is the tracer and the reaper at once, and has one thread: it takes stops in
 //! where it takes in ended children, and never waits for a tracee that waits for it.
 
+mod alarms;
 mod calls;
 mod decode;
+mod steering;
 
 pub(crate) use crate::sys::ptrace::CAN_STEER;
 pub(crate) use calls::Calls;
+pub(crate) use steering::{Deed, Plan, Point, Steering};
 
 use crate::observation::{Call, Event, Exit, Pid, Text, Trace, Traced, What};
 use crate::observe;
 use crate::sys::ptrace::{self, Resume, Stopped};
-use calls::Alarm;
+use alarms::Alarm;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -22,60 +25,6 @@ use std::time::Instant;
 
 /// The most events that are kept.
 const MOST_EVENTS: usize = 20_000;
-
-/// One call of a start, found again in another start of the same daemon: which process, and which of its calls of that name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Point {
-    /// The process (`Traced::lineage`).
-    pub(crate) lineage: Vec<u32>,
-    /// The call's name.
-    pub(crate) call: String,
-    /// Which of that name (`Call::nth`).
-    pub(crate) nth: u32,
-}
-
-impl Point {
-    pub(crate) fn of(trace: &Trace, event: &Event, call: &Call) -> Self {
-        let lineage = trace.processes.get(event.process).map(|process| process.lineage.clone()).unwrap_or_default();
-        Point { lineage, call: call.name.clone(), nth: call.nth }
-    }
-}
-
-/// What is done at a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// The thread is held before the call.
-    HoldBefore,
-    /// The thread is held when it is back from the call.
-    HoldAfter,
-    /// The call is not made, and fails with this errno.
-    Fail(i32),
-    /// The call is made, and seems to have failed with this errno all the same: close(2) does so.
-    Pretend(i32),
-    /// The call, a write(2), is given one byte only.
-    Shorten,
-}
-
-/// How a start is steered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// It is only watched.
-    Watch,
-    /// Something is done at one call.
-    At(Point, Deed),
-    /// The process of that lineage is held at its birth, or, where it is to execute programs, before the first instruction of
-    /// that many of them.
-    Birth(Vec<u32>, usize),
-    /// Whoever leaves the launcher's session is held before that, and so is the launcher before its end.
-    Leaving,
-}
-
-/// A start to be traced: what is looked at, and what is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Steering {
-    pub(crate) calls: Calls,
-    pub(crate) plan: Plan,
-}
 
 struct Thread {
     process: usize,
@@ -163,11 +112,6 @@ impl Tracer {
     /// Whether a thread is held.
     pub(crate) fn is_holding(&self) -> bool {
         !self.held.is_empty()
-    }
-
-    /// Does nothing more of what was planned.
-    pub(crate) fn give_up(&mut self) {
-        self.steering.plan = Plan::Watch;
     }
 
     /// Whether the plan's point has been come to.
@@ -423,7 +367,7 @@ impl Tracer {
         }
         let known = known.filter(|(known, _)| self.runs && self.steering.calls.include(known, &arguments));
         let Some((known, interface)) = known else { return ptrace::resume(tid, Resume::On, 0) };
-        if let Some(alarm) = calls::alarm(known, tid, &arguments, interface.compat) {
+        if let Some(alarm) = alarms::alarm(known, tid, &arguments, interface.compat) {
             match alarm {
                 Alarm::Off => self.alarms.remove(&process),
                 Alarm::After(after) => self.alarms.insert(process, Instant::now().checked_add(after)),

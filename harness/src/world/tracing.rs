@@ -145,10 +145,7 @@ impl World<'_> {
         })?;
         let held = self.tracer.as_ref().and_then(Tracer::held_process);
         let mut outcome = Outcome { held, ..Outcome::default() };
-        if outcome.held.is_none() {
-            // Who comes there later is not to be held for good.
-            self.tracer.iter_mut().for_each(Tracer::give_up);
-        } else {
+        if outcome.held.is_some() {
             let deadline = self.deadline();
             let ended = self.await_end_or_wait(begun.pidfd.as_fd(), deadline)?;
             outcome.pidfile = self.pidfile.as_deref().map(files::seen);
@@ -159,8 +156,8 @@ impl World<'_> {
         }
         let ended = self.see_through(name, super::launching::Begun { deadline: self.deadline(), ..begun })?;
         outcome.meanwhile = ended.filter(|_| outcome.held.is_some() && !outcome.waited);
-        // Where the launcher ended, who was held has not been let go yet.
-        self.let_go();
+        // Only now that the launcher's end has been looked at: who was held, or came to that call since, goes on.
+        self.tracer.iter_mut().for_each(Tracer::let_all_go);
         Ok(outcome)
     }
 
