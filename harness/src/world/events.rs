@@ -18,8 +18,43 @@ const LAST_PAUSE: Duration = Duration::from_millis(10);
 /// While one stop of a tracee follows another, init sleeps in waitpid(2), of which the kernel knows that whoever wakes it
 /// goes to sleep: it then lets both have the same processor. This is how often it looks whether that goes on.
 const LULL: Duration = Duration::from_micros(500);
-/// How long it may go on.
+/// How long init looks for the next stop without going to sleep, where that pays.
+const SPIN: Duration = Duration::from_micros(30);
+/// For how many stops it sleeps at once after it has looked in vain: doubled up to the last each time in a row.
+const FEWEST_SLEEPS: u32 = 2;
+const MOST_SLEEPS: u32 = 128;
+/// How long a turn of stops may go on.
 const LONGEST_TURN: Duration = Duration::from_millis(20);
+
+/// Whether init looks for a tracee's next stop or sleeps until then. Where a processor is idle, waking up takes longer;
+/// where none is, the tracee may need the one on which init looks. Which it is shows in whether the stop comes.
+#[derive(Debug, Default)]
+pub(super) struct Spins {
+    /// For how many stops to sleep next time that it has not come.
+    sleeps: u32,
+    /// For how many more of them to do so now.
+    left: u32,
+}
+
+impl Spins {
+    /// The next child or tracee that has changed; `None` where there was a lull.
+    fn await_change(&mut self) -> Option<(Pid, libc::c_int)> {
+        if self.left > 0 {
+            self.left -= 1;
+            return sys::ptrace::await_any();
+        }
+        let began = Instant::now();
+        while began.elapsed() < SPIN {
+            if let Some(change) = sys::ptrace::wait_any() {
+                self.sleeps = FEWEST_SLEEPS;
+                return Some(change);
+            }
+        }
+        self.left = self.sleeps;
+        self.sleeps = (self.sleeps * 2).clamp(FEWEST_SLEEPS, MOST_SLEEPS);
+        sys::ptrace::await_any()
+    }
+}
 
 impl World<'_> {
     /// Takes in what has happened: output, ended children, the caller's end.
@@ -58,7 +93,7 @@ impl World<'_> {
         while let Some(tid) = last
             && began.elapsed() < LONGEST_TURN
         {
-            last = match sys::ptrace::await_any() {
+            last = match self.spins.await_change() {
                 Some((pid, status)) => {
                     since = Instant::now();
                     self.take_in_change(pid, status).then_some(pid)
