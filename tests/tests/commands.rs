@@ -49,7 +49,7 @@ fn json_holds_what_the_contract_says() {
     let check = checks[0].as_object().unwrap();
     let keys = [
         "id", "family", "level", "verdict", "title", "scenario", "expected", "actual", "evidence", "remedy", "sources",
-        "reason", "waived",
+        "reason", "waived", "note",
     ];
     assert!(keys.iter().all(|key| check.contains_key(*key)) && check.len() == keys.len(), "{check:?}");
     assert!(check["expected"].is_null() && check["remedy"].is_null() && check["reason"].is_null());
@@ -238,9 +238,12 @@ fn without_isolation_it_says_so_and_runs_all_the_same() {
     let report: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
     let subject = &report["subjects"][0];
     assert_eq!(subject["isolation"], "none");
-    let skipped = subject["checks"].as_array().unwrap().iter().find(|c| c["verdict"] == "skip").unwrap();
-    assert_eq!(skipped["id"], "launch-directory-released");
-    assert!(skipped["reason"].as_str().unwrap().contains("mount namespace"));
+    let checks = subject["checks"].as_array().unwrap();
+    let find = |id: &str| checks.iter().find(|check| check["id"] == id).unwrap();
+    for (id, why) in [("launch-directory-released", "mount namespace"), ("ready-before-exit", "needs a sandbox")] {
+        assert_eq!(find(id)["verdict"], "skip", "{id}");
+        assert!(find(id)["reason"].as_str().unwrap().contains(why), "{id}");
+    }
 }
 
 #[test]

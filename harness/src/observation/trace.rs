@@ -2,7 +2,7 @@
 
 use super::{Exit, Pid, Text};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A start, call by call: of all processes that came of it, up to the moment at which all was at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -100,9 +100,10 @@ impl Trace {
         })
     }
 
-    /// The call by which the file at `path` came to be whole: the last that gave it content, or its name.
-    pub fn completion_of(&self, path: &Path) -> Option<(&Event, &Call)> {
-        let is = |text: &Option<Text>| text.as_ref().is_some_and(|text| Path::new(text.as_str()) == path);
+    /// The call by which the file that has those `paths` came to be whole: the last that gave it content, or its name.
+    pub fn completion_of(&self, paths: &[PathBuf]) -> Option<(&Event, &Call)> {
+        let is =
+            |text: &Option<Text>| text.as_ref().is_some_and(|text| paths.iter().any(|p| p == Path::new(text.as_str())));
         let gives = |call: &Call| match call.name.as_str() {
             "write" | "pwrite64" | "writev" => is(&call.path) && call.result.is_some_and(|result| result > 0),
             "rename" | "renameat" | "renameat2" | "link" | "linkat" => is(&call.to) && call.result == Some(0),

@@ -94,6 +94,8 @@ pub struct Known {
     pub lock: Option<(PathBuf, LockKind)>,
     /// Where the PID file is, declared or found.
     pub path_of_pidfile: Option<PathBuf>,
+    /// The same, and with links followed (/var/run is one, often): calls name either.
+    pub paths_of_pidfile: Vec<PathBuf>,
     /// The start call by call, once it has been traced.
     pub trace: Option<Trace>,
     /// The same of all calls on files, without a PID file before it, and with a dead process's.
@@ -127,6 +129,7 @@ impl Known {
             ended: launch.and_then(|launch| launch.ended),
             main: look.main.map(|(pid, _)| pid),
             lock,
+            paths_of_pidfile: look.pidfile.iter().flat_map(|file| paths_of(file, &look.pidfile_directories)).collect(),
             path_of_pidfile: look.pidfile.as_ref().map(|file| PathBuf::from(file.path.as_str())),
             trace: None,
             traces_of_files: [None, None],
@@ -158,6 +161,14 @@ impl Known {
     fn is_matched_by(&self, ended: Option<Exit>, look: &Look) -> bool {
         ended == self.ended && look.main().is_some_and(|main| !main.is_zombie())
     }
+}
+
+/// The path of a file as it is given, and below its directory with links followed, which is the nearest of those above it.
+fn paths_of(file: &FileSeen, above: &[FileSeen]) -> Vec<PathBuf> {
+    let given = PathBuf::from(file.path.as_str());
+    let followed =
+        above.first().zip(given.file_name()).map(|(nearest, name)| PathBuf::from(nearest.path.as_str()).join(name));
+    std::iter::once(given.clone()).chain(followed.filter(|followed| *followed != given)).collect()
 }
 
 /// What one life of a scenario gave.

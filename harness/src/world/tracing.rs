@@ -56,7 +56,7 @@ impl World<'_> {
             if let Some(path) =
                 self.pidfile.as_deref().filter(|_| trace.ready.is_none() && self.subject.ready.is_empty())
             {
-                trace.ready = trace.completion_of(path).map(|(event, _)| event.at);
+                trace.ready = trace.completion_of(&[path.to_owned()]).map(|(event, _)| event.at);
             }
             self.record(name, Seen::Trace(Box::new(trace)));
         }

@@ -21,8 +21,7 @@ pub(super) static SERIES: Series = Series {
                 looks: false,
             });
         }
-        let pidfile = known.path_of_pidfile.as_deref();
-        if let Some((event, call)) = pidfile.and_then(|path| trace.completion_of(path)) {
+        if let Some((event, call)) = trace.completion_of(&known.paths_of_pidfile) {
             planned.push(Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Held));
         }
         Ok(planned.into())

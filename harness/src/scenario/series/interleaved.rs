@@ -4,7 +4,7 @@ use super::{Planned, Series, only_in_background, tell};
 use crate::observation::{Call, Done, Text, Unseen};
 use crate::trace::{Calls, Deed};
 use crate::world::plant;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) static SERIES: Series = Series {
     name: "interleaved",
@@ -22,7 +22,7 @@ pub(super) static SERIES: Series = Series {
             if stale && trace.main.is_none() {
                 continue;
             }
-            let on_it = trace.calls().filter(|(_, _, call)| is_about(call, path));
+            let on_it = trace.calls().filter(|(_, _, call)| is_about(call, &known.paths_of_pidfile));
             planned.extend(on_it.map(|(_, event, call)| Planned {
                 stale,
                 ..Planned::at(trace, event, call, Calls::Files, Deed::HoldAfter, Done::Overtaken)
@@ -57,7 +57,8 @@ pub(super) static SERIES: Series = Series {
     },
 };
 
-fn is_about(call: &Call, path: &Path) -> bool {
-    let is = |text: &Option<Text>| text.as_ref().is_some_and(|text| Path::new(text.as_str()) == path);
+fn is_about(call: &Call, paths: &[PathBuf]) -> bool {
+    let is =
+        |text: &Option<Text>| text.as_ref().is_some_and(|text| paths.iter().any(|p| p == Path::new(text.as_str())));
     is(&call.path) || is(&call.to)
 }
