@@ -4,6 +4,7 @@ pub(crate) mod files;
 pub(crate) mod mounts;
 mod network;
 mod rest;
+mod sockets;
 
 pub(crate) use network::{listeners, listens};
 pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pending_signals, pulse, waits};
