@@ -169,9 +169,9 @@ pub(crate) fn runs(thread: Pid) -> bool {
     stat(thread).is_some_and(|stat| stat.state == 'R')
 }
 
-/// The process that a thread belongs to.
-pub(crate) fn process_of(thread: Pid) -> Option<Pid> {
-    status(&format!("/proc/{thread}/status")).map(|status| status.tgid)
+/// Whether a thread is one of that process's.
+pub(crate) fn is_thread_of(thread: Pid, process: Pid) -> bool {
+    fs::exists(format!("/proc/{process}/task/{thread}")).unwrap_or(false)
 }
 
 /// Whether `number` names one of the processes `pids`, to this pid namespace or in one of its own.

@@ -291,7 +291,7 @@ impl Tracer {
         if let Some(call) = call.and_then(|event| self.call_mut(event)) {
             call.result = Some(i64::from(child));
         }
-        let is_thread = observe::process_of(child).is_some_and(|leader| leader == self.trace.processes[process].pid);
+        let is_thread = observe::is_thread_of(child, self.trace.processes[process].pid);
         let place = if is_thread {
             self.push(process, tid, What::Thread(child));
             process
