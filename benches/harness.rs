@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
 use daemonspec::run::Options;
-use daemonspec_benches::{Daemon, Mode, Programs, adopt_orphans, check, median, reference_daemon, subject};
+use daemonspec::statistics::{median};
+use daemonspec_benches::{Daemon, Mode, Programs, adopt_orphans, check, reference_daemon, subject};
 
 const ROUNDS: usize = 40;
 /// A whole check is to take no longer.

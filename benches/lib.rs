@@ -9,12 +9,10 @@
 
 mod launch;
 mod programs;
-mod statistics;
 mod subject;
 
 pub use launch::{Daemon, Launched, Started, adopt_orphans};
 pub use programs::{Programs, Skipped, reference_daemon};
-pub use statistics::{Interval, Ratio, median, paired_ratio, ratio_of_added};
 pub use subject::{check, subject};
 
 /// What cargo, or a person, has asked of a bench.

@@ -13,9 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::Criterion;
-use daemonspec_benches::{
-    Daemon, Launched, Mode, Programs, Ratio, adopt_orphans, median, paired_ratio, reference_daemon,
-};
+use daemonspec::statistics::{Ratio, median, paired_ratio};
+use daemonspec_benches::{Daemon, Launched, Mode, Programs, adopt_orphans, reference_daemon};
 use replay::replay;
 
 /// What all others are compared with.

@@ -18,9 +18,8 @@ use criterion::{Criterion, SamplingMode};
 use daemonspec::check::Level;
 use daemonspec::run::{self, Options, Timed};
 use daemonspec::subject::Subject;
-use daemonspec_benches::{
-    Mode, Programs, Ratio, check, median, paired_ratio, ratio_of_added, reference_daemon, subject,
-};
+use daemonspec::statistics::{Ratio, median, paired_ratio, ratio_of_added};
+use daemonspec_benches::{Mode, Programs, check, reference_daemon, subject};
 use replay::replay;
 
 const ROUNDS: usize = 300;
@@ -43,23 +42,16 @@ struct Way {
     name: &'static str,
     subject: Subject,
     is_traced: bool,
-    times: Vec<Times>,
-}
-
-/// One start's.
-struct Times {
-    timed: Timed,
-    /// With its sandbox.
-    whole: Duration,
+    times: Vec<Timed>,
 }
 
 /// One column: from where it is timed.
-type Quantity = (&'static str, fn(&Times) -> Option<Duration>);
+type Quantity = (&'static str, fn(&Timed) -> Option<Duration>);
 
 const QUANTITIES: [Quantity; 3] = [
-    ("from its program's execution", |times| times.timed.since_stamp),
-    ("from the word to go", |times| Some(times.timed.since_go)),
-    ("with its sandbox", |times| Some(times.whole)),
+    ("from its program's execution", |timed| timed.since_stamp),
+    ("from the word to go", |timed| timed.exit),
+    ("with its sandbox", |timed| Some(timed.whole)),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -120,14 +112,12 @@ fn start_in_turn(ways: &mut [Way], rounds: usize, warm_up: usize) -> Result<(), 
         random.shuffle(&mut order);
         for &index in &order {
             let way = &mut ways[index];
-            let begin = Instant::now();
             let timed = run::time_start(&way.subject, way.is_traced)?;
-            let whole = begin.elapsed();
             if timed.since_stamp.is_none() {
                 return Err(format!("{}: the daemon does not say when it was executed", way.name).into());
             }
             if round >= warm_up {
-                way.times.push(Times { timed, whole });
+                way.times.push(timed);
             }
         }
     }

@@ -26,6 +26,8 @@ pub enum Command {
     Check(Box<Check>),
     /// Show a daemon's start as a timeline of its system calls
     Trace(Box<Trace>),
+    /// Time a daemon's start, beside others if wanted
+    Bench(Box<Bench>),
     /// Watch a daemon start once, and write its manifest
     Init(Box<Init>),
     /// Show the catalogue of checks
@@ -156,6 +158,52 @@ pub struct Trace {
     pub verbose: bool,
 }
 
+/// Options of `bench`.
+#[derive(Debug, Args)]
+#[command(
+    about = "Time a daemon's start, beside others if wanted",
+    long_about = "Time a daemon's start, beside others if wanted.\n\nFrom the word to go it is timed until the launcher has ended, \
+                  and until the daemon is ready: until its PID file names a live process, and all that --ready declares is there. \
+                  Every start has a sandbox of its own. All daemons are started once a round, in an order drawn anew for each \
+                  round.",
+    after_help = "Exit status: 0 timed, 2 usage, 3 a start failed, 130 interrupted.\n\
+                  Example: daemonspec bench --ready tcp:127.0.0.1:80 -- nginx\n\
+                  Two versions: daemonspec bench --versus './new --config my.conf' -- ./old --config my.conf\n\
+                  Daemons with options of their own: daemonspec bench --manifest daemonspec.toml old new"
+)]
+pub struct Bench {
+    /// Time the daemons of a manifest instead, each with its own options; the first is the one that others are compared with
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "versus"], required_unless_present = "command")]
+    pub manifest: Option<PathBuf>,
+    /// Of the manifest, only these, in this order
+    #[arg(value_name = "NAME", requires = "manifest")]
+    pub names: Vec<String>,
+    /// The daemon's command, as a shell would start it (after `--`)
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// Another command to compare with it, quoted as for a shell; the options that describe the daemon hold for it, too
+    #[arg(long, value_name = "COMMAND", requires = "command")]
+    pub versus: Vec<String>,
+    /// The daemon
+    #[command(flatten)]
+    pub subject: Described,
+    /// Rounds, each with one start of every daemon [default: as many as take about two seconds, from 10 to 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub runs: Option<u32>,
+    /// Rounds before those, not counted
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub warm_up: u32,
+    /// How the figures are written
+    #[arg(long, value_enum, default_value_t = BenchFormat::Terminal)]
+    pub format: BenchFormat,
+    /// Where they go; written whole or not at all [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How much of a sandbox is wanted [default: auto]
+    #[arg(long, value_enum)]
+    pub isolation: Option<Isolation>,
+}
+
 /// Options of `init`.
 #[derive(Debug, Args)]
 #[command(
@@ -231,6 +279,19 @@ pub enum TraceFormat {
     /// For a program
     Json,
     /// One file for a browser
+    Html,
+}
+
+/// How a comparison is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchFormat {
+    /// For a person
+    Terminal,
+    /// For a program
+    Json,
+    /// Tables for a README or an issue
+    Markdown,
+    /// One file for a browser, with a plot
     Html,
 }
 

@@ -24,9 +24,10 @@
 //! A [`subject`] says what to start. A [`scenario`] acts on it inside a [`sandbox`] and looks; what it saw is an
 //! [`observation`], plain data. A [`check`](mod@check) is a pure function from that to a verdict, and a [`report`] a pure
 //! function from verdicts to text. [`run`] puts them together. A [`timeline`] is to one traced start what a report is to
-//! verdicts.
+//! verdicts, and a [`comparison`] to many timed starts.
 
 pub mod check;
+pub mod comparison;
 #[doc(hidden)]
 pub mod cli;
 pub mod manifest;
@@ -36,6 +37,7 @@ pub mod report;
 pub mod run;
 pub mod sandbox;
 pub mod scenario;
+pub mod statistics;
 pub mod subject;
 mod sys;
 pub mod timeline;

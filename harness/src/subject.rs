@@ -3,6 +3,7 @@
 use crate::observation::Style;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -126,6 +127,17 @@ pub enum Ready {
     File(PathBuf),
     /// It says READY=1 to its supervisor (sd_notify(3)).
     Notify,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ready::Tcp(address) => write!(f, "tcp:{address}"),
+            Ready::Unix(path) => write!(f, "unix:{}", path.display()),
+            Ready::File(path) => write!(f, "file:{}", path.display()),
+            Ready::Notify => f.write_str("notify"),
+        }
+    }
 }
 
 /// A `--ready` that cannot be understood.

@@ -198,7 +198,7 @@ fn result(judged: &Judged, style: Style) -> CheckResult<'_> {
     }
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(crate) fn pretty(value: &impl Serialize) -> String {
     // These types have no maps with keys that are no strings, the only way in which this can fail.
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');

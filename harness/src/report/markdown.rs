@@ -119,7 +119,7 @@ fn folded(out: &mut String, outcome: &Outcome, name: &str, why: fn(Standing<'_>)
 }
 
 /// Words of the subject's, at most `width` characters of them.
-fn code(text: &str, width: usize) -> String {
+pub(crate) fn code(text: &str, width: usize) -> String {
     if text.is_empty() { "<i>nothing</i>".to_owned() } else { format!("<code>{}</code>", escaped(text, width)) }
 }
 

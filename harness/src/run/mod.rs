@@ -3,15 +3,18 @@
 //! The clean launch comes first: it says whether there is anything to judge, and teaches the others where the PID file and
 //! the log are. The others then run side by side, each in a sandbox of its own.
 
+mod benching;
 mod outcome;
 mod performing;
 mod timing;
 mod tracing;
 mod watching;
 
+pub use benching::{BenchOptions, Benched, Contestant, Timings, bench};
 pub use outcome::{Judged, Outcome, Recording, TracedStart};
 #[doc(hidden)]
-pub use timing::{STAMP, Timed, calls_of_a_start, time_start};
+pub use timing::{STAMP, calls_of_a_start, time_start};
+pub use timing::Timed;
 pub use tracing::trace;
 pub use watching::{Watched, watch};
 
@@ -122,6 +125,16 @@ pub enum RunError {
         ended: String,
         /// What it said.
         said: String,
+    },
+    /// One of many starts that were to be timed failed.
+    #[error("cannot time `{name}`: {when}: {why}")]
+    Untimed {
+        /// The subject.
+        name: String,
+        /// Which start.
+        when: String,
+        /// Why.
+        why: String,
     },
     /// It forks without end.
     #[error("cannot judge `{name}`: it forks without end ({count} processes); all of them were ended")]

@@ -3,7 +3,7 @@
 use super::performing::{Run, first_start};
 use super::{Event, RunError, Wanted};
 use crate::check::Profile;
-use crate::observation::{Isolation, Observation, Unseen};
+use crate::observation::{Isolation, Launch, Observation, Unseen};
 use crate::scenario::SCENARIOS;
 use crate::subject::Subject;
 use std::path::{Path, PathBuf};
@@ -49,12 +49,18 @@ pub fn watch(
     if let (Ok(launch), Ok(look)) = (launch, look)
         && look.main.is_none()
     {
-        let ended = launch.ended.map_or("at the deadline".to_owned(), |exit| format!("with {exit}"));
-        let output = launch.errors.as_ref().filter(|errors| errors.bytes > 0).unwrap_or(&launch.output);
-        let said = if output.bytes == 0 { String::new() } else { format!(": {}", output.text.short(200)) };
+        let (ended, said) = how_it_ended(launch);
         return Err(RunError::NoDaemon { name: subject.name.clone(), ended, said });
     }
     Ok(watched)
+}
+
+/// How a start ended, and what was said then, after a colon.
+pub(super) fn how_it_ended(launch: &Launch) -> (String, String) {
+    let ended = launch.ended.map_or("at the deadline".to_owned(), |exit| format!("with {exit}"));
+    let output = launch.errors.as_ref().filter(|errors| errors.bytes > 0).unwrap_or(&launch.output);
+    let said = if output.bytes == 0 { String::new() } else { format!(": {}", output.text.short(200)) };
+    (ended, said)
 }
 
 fn watch_as(

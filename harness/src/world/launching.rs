@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A start to be made: the command, and what it inherits.
 pub(crate) struct Start {
@@ -166,25 +166,6 @@ impl World<'_> {
         };
         self.record(name, Seen::Launch(Box::new(launch)));
         Ok(ended)
-    }
-
-    /// Starts the subject, and says how long that took: until init saw that the launcher had ended, from the word to go, and
-    /// from the time that the daemon's environment holds as `stamp`, in nanoseconds of CLOCK_MONOTONIC.
-    pub(crate) fn time_launch(&mut self, start: Start, stamp: &str) -> Acted<(Duration, Option<Duration>)> {
-        let begun = self.begin(start)?;
-        let has_ended = self.await_readable(begun.pidfd.as_fd(), begun.deadline)?;
-        let ended = system("clock_gettime", clock_gettime(ClockId::CLOCK_MONOTONIC))?;
-        if !has_ended {
-            return Err(Halt::System("the launcher did not end".to_owned()));
-        }
-        if let ended @ Some(Exit::Status(1..) | Exit::Signal(_)) = self.reap_launcher()? {
-            return Err(Halt::System(format!("the launcher did not succeed: {ended:?}")));
-        }
-        self.settle()?;
-        let daemon = self.pidfile.as_deref().and_then(|path| files::seen(path).number());
-        let since = |from: TimeSpec| Duration::from(ended - from);
-        let stamped = daemon.and_then(|pid| observe::variable(pid, stamp)).and_then(|value| value.parse().ok());
-        Ok((since(begun.went), stamped.map(|nanoseconds| since(TimeSpec::from(Duration::from_nanos(nanoseconds))))))
     }
 
     /// Brings up the shell that will start the job; returns its terminal's device number, and the pipe on which a failed exec

@@ -104,13 +104,8 @@ impl World<'_> {
     }
 
     /// Whether all that `--ready` declares is there; the subject's own word is another matter.
-    fn serves(&self) -> bool {
-        self.subject.ready.iter().all(|ready| match ready {
-            Ready::Tcp(address) => observe::listens(*address),
-            Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
-            Ready::File(path) => path.exists(),
-            Ready::Notify => true,
-        })
+    pub(super) fn serves(&self) -> bool {
+        self.subject.ready.iter().all(is_there)
     }
 
     /// Whether a process of the last launch may be in the middle of something, asleep as all may be. A PID file that names
@@ -329,6 +324,16 @@ impl World<'_> {
     /// Whether the main process that was last seen still lives.
     pub(crate) fn main_lives(&self) -> bool {
         self.main.as_ref().is_some_and(|main| !is_readable(main.pidfd.as_fd()))
+    }
+}
+
+/// Whether one of the things that `--ready` declares is there; a word cannot be looked at.
+pub(super) fn is_there(ready: &Ready) -> bool {
+    match ready {
+        Ready::Tcp(address) => observe::listens(*address),
+        Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
+        Ready::File(path) => path.exists(),
+        Ready::Notify => true,
     }
 }
 

@@ -13,11 +13,13 @@ mod notifying;
 mod planting;
 mod strangers;
 mod terminal;
+mod timing;
 mod tracing;
 
 pub(crate) use dirt::Dirt;
 pub(crate) use launching::Start;
 pub(crate) use planting::plant;
+pub(crate) use timing::Moments;
 
 use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Unseen};
 use crate::observe::{self, Pulse};
