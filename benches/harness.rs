@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
 use daemonspec::run::Options;
-use daemonspec::statistics::{median};
+use daemonspec::statistics::median;
 use daemonspec_benches::{Daemon, Mode, Programs, adopt_orphans, check, reference_daemon, subject};
 
 const ROUNDS: usize = 40;

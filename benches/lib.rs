@@ -3,6 +3,7 @@
 //! - `startup.rs`: from start to launcher's exit and to a valid PID file, the reference daemon beside its peers;
 //! - `steps.rs`: what each of the reference daemon's steps costs;
 //! - `harness.rs`: a whole check, and how much of it is the daemon's own launches;
+//! - `manifest.rs`: the daemons of a manifest of yours, beside the reference daemon, each start in a sandbox;
 //! - `tracing.rs`: a start traced by the harness, beside one that is not and one under strace(1); and the exhaustive check.
 //!
 //! They print what criterion prints, and at the end a table of their own.

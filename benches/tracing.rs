@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode};
 use daemonspec::check::Level;
 use daemonspec::run::{self, Options, Timed};
-use daemonspec::subject::Subject;
 use daemonspec::statistics::{Ratio, median, paired_ratio, ratio_of_added};
+use daemonspec::subject::Subject;
 use daemonspec_benches::{Mode, Programs, check, reference_daemon, subject};
 use replay::replay;
 

@@ -27,9 +27,9 @@
 //! verdicts, and a [`comparison`] to many timed starts.
 
 pub mod check;
-pub mod comparison;
 #[doc(hidden)]
 pub mod cli;
+pub mod comparison;
 pub mod manifest;
 pub mod observation;
 mod observe;

@@ -100,7 +100,8 @@ fn plot(comparison: &Comparison<'_>, quantity: Quantity, all: &[Figures]) -> Plo
     // From zero, so that lengths are in proportion; and up to what is no outlier, so that one of those does not squeeze all.
     let last = all.iter().map(|figures| figures.summary.maximum.min(figures.summary.fence())).fold(0.0, f64::max);
     let end = (last * 1.03).max(f64::MIN_POSITIVE);
-    let rows: Vec<Row> = all.iter().zip(0..).map(|(figures, index)| row(comparison, figures, index * ROW, end)).collect();
+    let rows: Vec<Row> =
+        all.iter().zip(0..).map(|(figures, index)| row(comparison, figures, index * ROW, end)).collect();
     let axis = ROW * all.len() as u32 + 4;
     Plot {
         id: match quantity {
@@ -108,7 +109,11 @@ fn plot(comparison: &Comparison<'_>, quantity: Quantity, all: &[Figures]) -> Plo
             Quantity::Ready => "ready",
         },
         title: quantity.title(),
-        description: rows.iter().map(|row| format!("{}: median {}", row.name, row.median)).collect::<Vec<_>>().join("; "),
+        description: rows
+            .iter()
+            .map(|row| format!("{}: median {}", row.name, row.median))
+            .collect::<Vec<_>>()
+            .join("; "),
         marks: marks(end),
         compared: rows.iter().any(|row| row.ratio.is_some()),
         rows,
@@ -143,9 +148,9 @@ fn row(comparison: &Comparison<'_>, figures: &Figures, top: u32, end: f64) -> Ro
         quartiles: format!("{} – {} ms", ms(summary.lower), ms(summary.upper)),
         least: format!("{} ms", ms(summary.minimum)),
         runs: summary.count,
-        ratio: figures.ratio.map(|ratio| {
-            format!("{:.2} ({:.2} – {:.2})", ratio.value, ratio.interval.low, ratio.interval.high)
-        }),
+        ratio: figures
+            .ratio
+            .map(|ratio| format!("{:.2} ({:.2} – {:.2})", ratio.value, ratio.interval.low, ratio.interval.high)),
         verdict: figures.ratio.map_or("", verdict),
     }
 }

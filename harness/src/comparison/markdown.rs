@@ -25,8 +25,7 @@ pub fn report(comparison: &Comparison<'_>) -> String {
         for figures in all {
             let summary = figures.summary;
             let name = names.get(figures.daemon).map_or("", String::as_str);
-            let [median, lower, upper, least] =
-                [summary.median, summary.lower, summary.upper, summary.minimum].map(ms);
+            let [median, lower, upper, least] = [summary.median, summary.lower, summary.upper, summary.minimum].map(ms);
             let count = summary.count;
             let _ = write!(out, "| {name} | {median} ms | {lower} – {upper} ms | {least} ms | {count} |");
             if let Some(ratio) = figures.ratio {

@@ -76,17 +76,17 @@ impl<'a> Comparison<'a> {
 
     /// What everybody should know before a figure is believed; each is one line.
     pub fn warnings(&self) -> Vec<String> {
-        let wide = self.each().filter(|(_, figures)| figures.summary.spread() > WIDE);
-        wide.map(|(quantity, figures)| {
-            format!(
-                "{}, {}: the quartiles are {:.0}% of the median apart, so that the figure says little; end what else runs here, \
-                 or give more --runs",
-                quantity.title(),
-                self.label(figures),
-                figures.summary.spread() * 100.0
-            )
-        })
-        .collect()
+        let wide = self.each().filter(|(_, figures)| figures.summary.spread() > WIDE).map(|(quantity, figures)| {
+            let part = figures.summary.spread() * 100.0;
+            format!("{} {part:.0}% ({})", self.label(figures), quantity.title())
+        });
+        let wide: Vec<String> = wide.collect();
+        let line = format!(
+            "the quartiles are so far apart, in parts of the median, that the figure says little: {}; end what else runs here, or \
+             give more --runs",
+            wide.join(", ")
+        );
+        if wide.is_empty() { Vec::new() } else { vec![line] }
     }
 
     /// The outliers in one line, if there are any.

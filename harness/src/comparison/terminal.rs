@@ -3,6 +3,7 @@
 //! Styles are always written; whoever prints strips them where they do not belong.
 
 use super::{Comparison, Figures, Quantity, command, meaning, ms, verdict};
+use crate::report::terminal::wrapped;
 use crate::statistics::Ratio;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
@@ -25,10 +26,10 @@ pub fn report(comparison: &Comparison<'_>) -> String {
     }
     out.push('\n');
     for line in [comparison.outliers(), comparison.whole()].into_iter().flatten() {
-        let _ = writeln!(out, "{line}");
+        wrapped(&mut out, "", 0, &line);
     }
     for warning in comparison.warnings() {
-        let _ = writeln!(out, "{WARNING}warning{WARNING:#}: {warning}");
+        wrapped(&mut out, &format!("{WARNING}warning{WARNING:#}: "), "warning: ".len(), &warning);
     }
     out
 }

@@ -155,7 +155,7 @@ fn field(out: &mut String, name: &str, value: &str) {
 }
 
 /// Writes `head` and then `text`, broken at spaces so that it ends by the eightieth column and continues at `indent`.
-fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
+pub(crate) fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
     let text = printable(text);
     let room = WIDTH - indent;
     out.push_str(head);

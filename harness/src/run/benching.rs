@@ -168,7 +168,8 @@ fn first_of<'a>(
     }
     if nothing_tells {
         let name = &subject.name;
-        let line = format!("no PID file of `{name}` was found, and no --ready is given: only its launcher's end is timed");
+        let line =
+            format!("no PID file of `{name}` was found, and no --ready is given: only its launcher's end is timed");
         on_event(Event::Warning(&line));
     }
     on_event(Event::Done(clean.name));

@@ -12,9 +12,9 @@ mod watching;
 
 pub use benching::{BenchOptions, Benched, Contestant, Timings, bench};
 pub use outcome::{Judged, Outcome, Recording, TracedStart};
+pub use timing::Timed;
 #[doc(hidden)]
 pub use timing::{STAMP, calls_of_a_start, time_start};
-pub use timing::Timed;
 pub use tracing::trace;
 pub use watching::{Watched, watch};
 

@@ -156,8 +156,7 @@ impl World<'_> {
 
     /// Whether it looks ready, at the price of a few calls: whose process the PID file names is asked later.
     fn seems_ready(&self) -> bool {
-        let names_somebody =
-            |path: &Path| files::number_in(path).is_some_and(|pid| !observe::alive(&[pid]).is_empty());
+        let names_somebody = |path: &Path| files::number_in(path).is_some_and(|pid| !observe::alive(&[pid]).is_empty());
         self.pidfile.as_deref().is_none_or(names_somebody) && self.serves() && self.has_said_ready()
     }
 
@@ -184,14 +183,24 @@ impl World<'_> {
             );
         }
         let members = self.member_pids();
-        let named = self.pidfile.as_deref().filter(|path| !files::number_in(path).is_some_and(|pid| observe::is_among(pid, &members)));
-        let mut missing: Vec<String> = named.map(|path| format!("{} names no process of it", path.display())).into_iter().collect();
-        missing.extend(self.subject.ready.iter().filter(|ready| !is_there(ready) || (**ready == Ready::Notify && !self.has_said_ready())).map(|ready| match ready {
-            Ready::Tcp(address) => format!("nothing listens at {address}"),
-            Ready::Unix(path) => format!("no socket is at {}", path.display()),
-            Ready::File(path) => format!("no file is at {}", path.display()),
-            Ready::Notify => "it did not say READY=1".to_owned(),
-        }));
+        let named = self
+            .pidfile
+            .as_deref()
+            .filter(|path| !files::number_in(path).is_some_and(|pid| observe::is_among(pid, &members)));
+        let mut missing: Vec<String> =
+            named.map(|path| format!("{} names no process of it", path.display())).into_iter().collect();
+        missing.extend(
+            self.subject
+                .ready
+                .iter()
+                .filter(|ready| !is_there(ready) || (**ready == Ready::Notify && !self.has_said_ready()))
+                .map(|ready| match ready {
+                    Ready::Tcp(address) => format!("nothing listens at {address}"),
+                    Ready::Unix(path) => format!("no socket is at {}", path.display()),
+                    Ready::File(path) => format!("no file is at {}", path.display()),
+                    Ready::Notify => "it did not say READY=1".to_owned(),
+                }),
+        );
         format!("it was not ready within {seconds} s (--timeout): {}{}", missing.join(", "), self.last_words())
     }
 }
