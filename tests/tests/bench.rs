@@ -83,16 +83,16 @@ fn every_format_goes_where_it_is_told() {
         ("markdown", "## How ", "\n"),
         ("html", "<!doctype html>\n", "</html>\n"),
     ] {
-        let whole = starts_with(begins).and(ends_with(ends));
+        let whole = || starts_with(begins).and(ends_with(ends));
         let options = ["--runs", "2", "--warm-up", "0", "--format", format];
         let mut run = bench();
         run.args(options).arg("--").args(reference("d"));
-        run.assert().code(0).stdout(whole.clone()).stderr(is_empty());
+        run.assert().code(0).stdout(whole()).stderr(is_empty());
         let file = directory.path().join(format);
         let mut run = bench();
         run.args(options).arg("--output").arg(&file).arg("--").args(reference("d"));
         run.assert().code(0).stdout(is_empty()).stderr(is_empty());
-        assert!(whole.eval(&fs::read_to_string(&file).unwrap()), "{format}");
+        assert!(whole().eval(&fs::read_to_string(&file).unwrap()), "{format}");
     }
     let file = directory.path().join("none");
     bench().args(["--output"]).arg(&file).args(["--", "false"]).assert().code(3).stdout(is_empty());
@@ -185,7 +185,6 @@ fn interrupted_it_leaves_nothing() {
     let temporary = tempfile::tempdir().unwrap();
     for isolation in ["full", "none"] {
         let mark = format!("bench-{isolation}-{}", std::process::id());
-        let before = names(Path::new("/run"));
         let mut child = std::process::Command::new(program("daemonspec"))
             .args(["bench", "--runs", "100000", "--isolation", isolation, "--pidfile", "{dir}/d.pid", "--"])
             .args(reference("d"))
@@ -205,6 +204,5 @@ fn interrupted_it_leaves_nothing() {
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(marked(&mark), 0, "it exits only when everything it started is gone");
         assert_eq!(names(temporary.path()), Vec::<std::ffi::OsString>::new());
-        assert_eq!(names(Path::new("/run")), before);
     }
 }

@@ -98,7 +98,11 @@ fn page(comparison: &Comparison<'_>) -> Page {
 
 fn plot(comparison: &Comparison<'_>, quantity: Quantity, all: &[Figures]) -> Plot {
     // From zero, so that lengths are in proportion; and up to what is no outlier, so that one of those does not squeeze all.
-    let last = all.iter().map(|figures| figures.summary.maximum.min(figures.summary.fence())).fold(0.0, f64::max);
+    let drawn = all.iter().flat_map(|figures| {
+        let fence = figures.summary.fence();
+        figures.times.iter().copied().filter(move |time| *time <= fence)
+    });
+    let last = drawn.fold(0.0, f64::max);
     let end = (last * 1.03).max(f64::MIN_POSITIVE);
     let rows: Vec<Row> =
         all.iter().zip(0..).map(|(figures, index)| row(comparison, figures, index * ROW, end)).collect();

@@ -76,15 +76,19 @@ impl<'a> Comparison<'a> {
 
     /// What everybody should know before a figure is believed; each is one line.
     pub fn warnings(&self) -> Vec<String> {
-        let wide = self.each().filter(|(_, figures)| figures.summary.spread() > WIDE).map(|(quantity, figures)| {
-            let part = figures.summary.spread() * 100.0;
-            format!("{} {part:.0}% ({})", self.label(figures), quantity.title())
-        });
-        let wide: Vec<String> = wide.collect();
+        let wide = |all: &[Figures]| -> Vec<String> {
+            let wide = all.iter().filter(|figures| figures.summary.spread() > WIDE);
+            wide.map(|figures| format!("{} {:.0}%", self.label(figures), figures.summary.spread() * 100.0)).collect()
+        };
+        let wide = self.tables.iter().map(|(quantity, all)| (quantity.title(), wide(all)));
+        let wide: Vec<String> = wide
+            .filter(|(_, daemons)| !daemons.is_empty())
+            .map(|(title, daemons)| format!("{title}: {}", daemons.join(", ")))
+            .collect();
         let line = format!(
-            "the quartiles are so far apart, in parts of the median, that the figure says little: {}; end what else runs here, or \
+            "the quartiles are so far apart, in parts of the median, that the figures say little ({}); end what else runs here, or \
              give more --runs",
-            wide.join(", ")
+            wide.join("; ")
         );
         if wide.is_empty() { Vec::new() } else { vec![line] }
     }

@@ -7,6 +7,7 @@ use crate::check::Profile;
 use crate::observation::{Isolation, Style, Text, Unseen};
 use crate::scenario::SCENARIOS;
 use crate::subject::Subject;
+use crate::world::did_not_end;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -155,7 +156,11 @@ fn first_of<'a>(
     let (mut run, seen) = first_start(subject, style, *isolation, &clean.start_alone(), on_event)?;
     run.learn(&seen);
     let observation = seen.map_err(|(Unseen::Skip(why) | Unseen::Broken(why)): Unseen| untimed(why))?;
-    if let (Ok(launch), Ok(look)) = (observation.launch("start"), observation.look("rest"))
+    let (launch, look) = (observation.launch("start"), observation.look("rest"));
+    if style == Style::SysV && launch.as_ref().is_ok_and(|launch| launch.ended.is_none()) {
+        return Err(untimed(did_not_end(subject)));
+    }
+    if let (Ok(launch), Ok(look)) = (launch, look)
         && look.main.is_none()
     {
         let (ended, said) = super::watching::how_it_ended(launch);

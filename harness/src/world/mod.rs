@@ -19,7 +19,7 @@ mod tracing;
 pub(crate) use dirt::Dirt;
 pub(crate) use launching::Start;
 pub(crate) use planting::plant;
-pub(crate) use timing::Moments;
+pub(crate) use timing::{Moments, did_not_end};
 
 use crate::observation::{BY_ITSELF, Exit, Pid, Seen, Style, Text, Treatment, Unseen};
 use crate::observe::{self, Pulse};

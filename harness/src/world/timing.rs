@@ -7,7 +7,7 @@ use super::looking::is_there;
 use super::{Acted, Start, World, system};
 use crate::observation::{Exit, Style};
 use crate::observe::{self, files};
-use crate::subject::Ready;
+use crate::subject::{Ready, Subject};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::time::TimeSpec;
@@ -77,6 +77,14 @@ impl Watch {
         // It stays readable, and would be told of for ever.
         told(ENDED) && self.epoll.delete(launcher).is_ok()
     }
+}
+
+/// What is said of a launcher that is still there at the deadline.
+pub(crate) fn did_not_end(subject: &Subject) -> String {
+    let seconds = subject.timeout.as_secs_f64();
+    format!(
+        "its launcher did not end within {seconds} s (--timeout; of a daemon that stays in the foreground: --profile foreground)"
+    )
 }
 
 fn now() -> Acted<TimeSpec> {
@@ -176,11 +184,7 @@ impl World<'_> {
     fn why_not_done(&mut self, has_ended: bool) -> String {
         let seconds = self.subject.timeout.as_secs_f64();
         if !has_ended && self.style == Style::SysV {
-            return format!(
-                "its launcher did not end within {seconds} s (--timeout; of a daemon that stays in the foreground: --profile \
-                 foreground){}",
-                self.last_words()
-            );
+            return did_not_end(self.subject) + &self.last_words();
         }
         let members = self.member_pids();
         let named = self
