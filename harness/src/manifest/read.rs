@@ -140,7 +140,8 @@ pub fn parse(text: &str, path: &Path, names: &[String]) -> Result<Vec<Entry>, Ma
 
 /// The absolute directory of the manifest at `path`, or why it cannot stand in a text.
 fn directory_of(path: &Path) -> Result<String, String> {
-    let absolute = std::path::absolute(path).map_err(|error| format!("where this manifest is cannot be told: {error}"))?;
+    let absolute =
+        std::path::absolute(path).map_err(|error| format!("where this manifest is cannot be told: {error}"))?;
     let directory = absolute.parent().unwrap_or(&absolute).to_owned().into_os_string();
     directory.into_string().map_err(|_| "the path of this manifest's directory is not UTF-8; move it".to_owned())
 }
@@ -680,7 +681,10 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let odd = Path::new(std::ffi::OsStr::from_bytes(b"/caf\xe9/m.toml"));
         let error = read(odd).unwrap_err().to_string();
-        assert!(error.ends_with("line 2: `{here}`: the path of this manifest's directory is not UTF-8; move it"), "{error}");
+        assert!(
+            error.ends_with("line 2: `{here}`: the path of this manifest's directory is not UTF-8; move it"),
+            "{error}"
+        );
     }
 
     #[test]
