@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,6 +22,14 @@ func main() {
 		WorkDir:     "/",
 		Umask:       027,
 	}
+	// The parent writes to the copy's standard input once more when the library has let go of that, and fails when it
+	// loses the race (https://github.com/sevlyar/go-daemon/issues/86). A duplicate, read to its end, keeps every start alike.
+	var input *os.File
+	if daemon.WasReborn() {
+		if duplicate, err := syscall.Dup(0); err == nil {
+			input = os.NewFile(uintptr(duplicate), "input")
+		}
+	}
 	child, err := context.Reborn()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "go_daemon:", err)
@@ -30,6 +39,10 @@ func main() {
 		return
 	}
 	defer context.Release()
+	if input != nil {
+		io.Copy(io.Discard, input)
+		input.Close()
+	}
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM)
 	<-terminated
