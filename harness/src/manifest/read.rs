@@ -17,6 +17,8 @@ use toml::de::{DeTable, DeValue};
 const LARGEST: u64 = 1 << 20;
 /// Of what a manifest says, errors repeat no more characters than this.
 const MOST_SHOWN: usize = 80;
+/// What stands for the directory that the manifest is in.
+const HERE: &str = "{here}";
 
 /// One daemon of a manifest. What it does not say is `None`, or empty.
 #[derive(Debug, Clone)]
@@ -37,6 +39,10 @@ pub struct Entry {
     pub jobs: Option<usize>,
     /// Whether what repeats the start once for each of its calls is done too.
     pub exhaustive: Option<bool>,
+    /// What it is written in, as a table of many shows it.
+    pub language: Option<String>,
+    /// What installs it, as a table of many shows it.
+    pub package: Option<String>,
 }
 
 /// Why a manifest cannot be used.
@@ -91,7 +97,7 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Entry>, ManifestError> 
     }
 }
 
-/// The same of a text; `path` is only named in errors.
+/// The same of a text; `path` is named in errors, and its directory is what `{here}` stands for.
 ///
 /// # Errors
 /// As for [`read`].
@@ -109,7 +115,13 @@ pub fn parse(text: &str, path: &Path, names: &[String]) -> Result<Vec<Entry>, Ma
         return Err(ManifestError::Empty(path.to_owned()));
     }
     // All of them are read, so that a mistake is found whichever are wanted.
-    let all = daemons.iter().map(|given| entry(given)).collect::<Result<Vec<Entry>, Wrong>>().map_err(wrong)?;
+    let mut all = daemons.iter().map(|given| entry(given)).collect::<Result<Vec<Entry>, Wrong>>().map_err(wrong)?;
+    if let Some(at) = text.find(HERE) {
+        let here = directory_of(path).map_err(|why| wrong(Wrong::new(at, format!("`{HERE}`: {why}"))))?;
+        for entry in &mut all {
+            entry.subject.fill(HERE, &here);
+        }
+    }
     if names.is_empty() {
         return Ok(all);
     }
@@ -124,6 +136,14 @@ pub fn parse(text: &str, path: &Path, names: &[String]) -> Result<Vec<Entry>, Ma
         }
     }
     Ok(chosen)
+}
+
+/// The absolute directory of the manifest at `path`, or why it cannot stand in a text.
+fn directory_of(path: &Path) -> Result<String, String> {
+    let absolute =
+        std::path::absolute(path).map_err(|error| format!("where this manifest is cannot be told: {error}"))?;
+    let directory = absolute.parent().unwrap_or(&absolute).to_owned().into_os_string();
+    directory.into_string().map_err(|_| "the path of this manifest's directory is not UTF-8; move it".to_owned())
 }
 
 /// What is wrong, and at which byte.
@@ -317,7 +337,7 @@ struct Reading {
 /// A key of a daemon's table: how it is taken in.
 type Take = fn(&mut Reading, Given<'_>) -> Result<(), Wrong>;
 
-/// Every key of a daemon's, in the order of the options they are named after; the last four have none.
+/// Every key of a daemon's, in the order of the options they are named after; the last six have none.
 const KEYS: &[(&str, Take)] = &[
     ("profile", |to, given| given.one_of().map(|profile| to.entry.profile = Some(profile))),
     ("pidfile", |to, given| given.word().map(|path| to.entry.subject.pidfile = Some(path.into()))),
@@ -348,6 +368,8 @@ const KEYS: &[(&str, Take)] = &[
     ("setup", |to, given| given.word().map(|line| to.entry.subject.setup = Some(line.to_owned()))),
     ("files", files),
     ("expect", expected),
+    ("language", |to, given| given.word().map(|language| to.entry.language = Some(language.to_owned()))),
+    ("package", |to, given| given.word().map(|package| to.entry.package = Some(package.to_owned()))),
 ];
 
 /// The keys of a daemon's table.
@@ -375,6 +397,8 @@ fn entry(given: &Given<'_>) -> Result<Entry, Wrong> {
         isolation: None,
         jobs: None,
         exhaustive: None,
+        language: None,
+        package: None,
     };
     let mut reading = Reading { entry, expected: Vec::new() };
     let table = given.table()?;
@@ -518,13 +542,15 @@ mod tests {
         let entry = daemon(
             "profile = 'article'\npidfile = 'p'\nlog = 'l'\ncwd = '/c'\nuser = 'u'\nstop = 's'\ntimeout = 2\n\
              ready = ['unix:/s', 'file:/f']\nenv = { A = '1' }\nonly = ['new-session']\nskip = 'cwd-root'\n\
-             level = 'may'\nisolation = 'none'\njobs = 3\nexhaustive = true\nsetup = 'true'\nfiles.'./x/y' = '1'",
+             level = 'may'\nisolation = 'none'\njobs = 3\nexhaustive = true\nsetup = 'true'\nfiles.'./x/y' = '1'\n\
+             language = 'C'\npackage = 'pypi:x'",
         )
         .unwrap();
         let subject = entry.subject;
         assert_eq!((entry.profile, entry.level), (Some(Profile::Article), Some(Level::May)));
         assert_eq!((entry.isolation, entry.jobs), (Some(Wanted::None), Some(3)));
         assert_eq!(entry.exhaustive, Some(true));
+        assert_eq!((entry.language.as_deref(), entry.package.as_deref()), (Some("C"), Some("pypi:x")));
         assert_eq!((entry.only, entry.skip), (vec!["new-session"], vec!["cwd-root"]));
         assert_eq!((subject.pidfile, subject.log, subject.cwd), (Some("p".into()), Some("l".into()), "/c".into()));
         assert_eq!((subject.user.as_deref(), subject.stop.as_deref()), (Some("u"), Some("s")));
@@ -552,6 +578,8 @@ mod tests {
             ("\npidfile = 3", "line 4: `pidfile` must be a string, and this is an integer"),
             ("log = ''", "line 3: `log`: it is empty"),
             ("cwd = []", "line 3: `cwd` must be a string, and this is a list"),
+            ("language = ['C']", "`language` must be a string, and this is a list"),
+            ("package = ' '", "line 3: `package`: it is empty"),
             ("user = 1.5", "`user` must be a string, and this is a float"),
             ("stop = true", "`stop` must be a string, and this is a boolean"),
             ("stop = \"a\\u0000b\"", "`stop`: it has a NUL byte"),
@@ -634,6 +662,29 @@ mod tests {
         for lines in ["", "profile = 'sysv'", "profile = 'article'\nonly = 'not-session-leader'"] {
             daemon(&format!("{lines}\n{expect}")).unwrap();
         }
+    }
+
+    #[test]
+    fn here_is_the_directory_of_the_manifest() {
+        let text = "[daemon.a]\ncommand = ['{here}/d', '-p', '{dir}/p']\ncwd = '{here}'\nenv.X = '{here}/x'\n\
+                    setup = 'touch {here}/s'\nready = 'file:{here}/r'\nfiles.f = '{here}'\n";
+        let read = |path: &Path| parse(text, path, &[]).map(|entries| entries[0].subject.clone());
+        let subject = read(Path::new("/srv/field/m.toml")).unwrap();
+        assert_eq!(subject.command, ["/srv/field/d", "-p", "{dir}/p"]);
+        assert_eq!(subject.cwd, Path::new("/srv/field"));
+        assert_eq!(subject.environment[0].1, "/srv/field/x");
+        assert_eq!(subject.setup.as_deref(), Some("touch /srv/field/s"));
+        assert_eq!(subject.ready, [Ready::File("/srv/field/r".into())]);
+        assert_eq!(subject.files["f"], "/srv/field");
+        let relative = read(Path::new("m.toml")).unwrap();
+        assert_eq!(relative.cwd, std::env::current_dir().unwrap());
+        use std::os::unix::ffi::OsStrExt;
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"/caf\xe9/m.toml"));
+        let error = read(odd).unwrap_err().to_string();
+        assert!(
+            error.ends_with("line 2: `{here}`: the path of this manifest's directory is not UTF-8; move it"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn subject(out: &mut String, outcome: &Outcome) {
         _ => "⚠️",
     };
     let _ = writeln!(out, "## {sign} {} {}\n", code(&outcome.name, CELL), verdict(outcome));
-    let _ = writeln!(out, "{}\n", code(&command(outcome), CELL));
+    let _ = writeln!(out, "{}\n", code(&command(&outcome.command), CELL));
     let _ = writeln!(
         out,
         "{} · {} · {:.0} ms — {}",
@@ -124,7 +124,7 @@ pub(crate) fn code(text: &str, width: usize) -> String {
 }
 
 /// `text` with nothing in it that means anything.
-fn escaped(text: &str, width: usize) -> String {
+pub(super) fn escaped(text: &str, width: usize) -> String {
     let text = shown(text);
     let mut out = String::with_capacity(text.len());
     for (index, c) in text.chars().enumerate() {

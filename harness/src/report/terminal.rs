@@ -9,9 +9,9 @@ use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
 
 const WIDTH: usize = 80;
-const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
-const DULL: Style = AnsiColor::Yellow.on_default();
+pub(super) const DULL: Style = AnsiColor::Yellow.on_default();
 /// Where the values of a failure's lines begin.
 const INDENT: usize = 24;
 /// Where the text beside a check's name begins.

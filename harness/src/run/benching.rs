@@ -153,7 +153,7 @@ fn first_of<'a>(
     let Some(clean) = SCENARIOS.iter().find(|scenario| scenario.name == style.clean_scenario()) else {
         return Err(RunError::NoChecks);
     };
-    let (mut run, seen) = first_start(subject, style, *isolation, &clean.start_alone(), on_event)?;
+    let (mut run, seen) = first_start(subject, style, *isolation, &clean.start_alone(), None, on_event)?;
     run.learn(&seen);
     let observation = seen.map_err(|(Unseen::Skip(why) | Unseen::Broken(why)): Unseen| untimed(why))?;
     let (launch, look) = (observation.launch("start"), observation.look("rest"));
