@@ -3,13 +3,10 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 use daemonspec::check::{self, Profile, catalogue};
-use daemonspec::cli::{
-    Bench, BenchFormat, Check, Cli, Command, Described, Format, Init, Judging, List, ListFormat, Trace, TraceFormat,
-};
-use daemonspec::comparison::{self, Comparison};
+use daemonspec::cli::{Check, Cli, Command, Format, Init, Judging, List, ListFormat, Trace, TraceFormat};
 use daemonspec::manifest::Entry;
 use daemonspec::observation::Style;
-use daemonspec::run::{self, BenchOptions, Contestant, Event, Options, Outcome, RunError};
+use daemonspec::run::{self, Event, Options, Outcome, RunError};
 use daemonspec::subject::{Ready, Subject};
 use daemonspec::timeline::{self, Timeline};
 use daemonspec::{manifest, report, sandbox};
@@ -19,6 +16,8 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::exit;
 
+#[path = "main/bench.rs"]
+mod bench;
 #[path = "main/matrix.rs"]
 mod matrix;
 
@@ -83,7 +82,7 @@ fn act(cli: Cli) -> Result<i32, Trouble> {
         Command::Check(options) => check(&options),
         Command::Matrix(options) => matrix::matrix(&options),
         Command::Trace(options) => trace(&options),
-        Command::Bench(options) => bench(&options),
+        Command::Bench(options) => bench::bench(&options),
         Command::Init(options) => init(&options),
         Command::List(options) => list(&options),
         Command::Explain(options) => {
@@ -168,52 +167,6 @@ fn trace(cli: &Trace) -> Result<i32, Trouble> {
     };
     deliver(output, &text, cli.format == TraceFormat::Terminal)?;
     Ok(0)
-}
-
-fn bench(cli: &Bench) -> Result<i32, Trouble> {
-    let contestants = contestants(cli)?;
-    let Some(first) = contestants.first() else { return Err(Trouble::usage("there is no daemon to time")) };
-    let output = cli.output.as_deref().map(Output::open).transpose()?;
-    let options = BenchOptions { runs: cli.runs, warm_up: cli.warm_up, ..BenchOptions::default() };
-    let progress = start_work();
-    let benched = at_work(&progress, &first.subject, |on_event| run::bench(&contestants, options, on_event));
-    progress.finish_and_clear();
-    let benched = benched?;
-    let comparison = Comparison::new(&benched);
-    let text = match cli.format {
-        BenchFormat::Terminal => comparison::terminal::report(&comparison),
-        BenchFormat::Json => comparison::json::report(&comparison),
-        BenchFormat::Markdown => comparison::markdown::report(&comparison),
-        BenchFormat::Html => comparison::html::report(&comparison),
-    };
-    deliver(output, &text, cli.format == BenchFormat::Terminal)?;
-    Ok(0)
-}
-
-/// The daemons that are to be timed; the first is the one that the others are compared with.
-fn contestants(cli: &Bench) -> Result<Vec<Contestant>, Trouble> {
-    let contestant = |mut subject: Subject, entry: Option<&Entry>| {
-        let Described { profile, .. } = cli.subject;
-        let default = Options::default();
-        let profile = profile.or(entry.and_then(|entry| entry.profile)).unwrap_or(default.profile);
-        let wanted = cli.isolation.map(Into::into).or(entry.and_then(|entry| entry.isolation));
-        cli.subject.describe(&mut subject);
-        can_be_ready(&subject, &Options { profile, ..default.clone() })?;
-        Ok(Contestant { subject, profile, isolation: wanted.unwrap_or(default.isolation) })
-    };
-    if let Some(path) = &cli.manifest {
-        let entries = manifest::read(path, &cli.names).map_err(Trouble::usage)?;
-        return entries.into_iter().map(|entry| contestant(entry.subject.clone(), Some(&entry))).collect();
-    }
-    let versus = cli.versus.iter().map(|line| match shlex::split(line) {
-        Some(words) if !words.is_empty() => contestant(Subject::new(words), None),
-        Some(_) => Err(Trouble::usage("--versus is empty: write a command, quoted as one word")),
-        None => Err(Trouble::usage(format!(
-            "--versus `{}` does not end where a quote or a backslash says that more comes",
-            line.escape_debug()
-        ))),
-    });
-    std::iter::once(contestant(Subject::new(&cli.command), None)).chain(versus).collect()
 }
 
 /// Writes a report to where it goes.
