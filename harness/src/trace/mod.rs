@@ -40,6 +40,8 @@ struct Thread {
 #[derive(Default)]
 struct Notes {
     counts: BTreeMap<&'static str, u32>,
+    /// The same, of each kind of thing (`Point::kind`).
+    counts_of_kinds: BTreeMap<(&'static str, String), u32>,
     children: u32,
     /// How many programs it has executed.
     programs: usize,
@@ -379,6 +381,10 @@ impl Tracer {
         *count += u32::from(!is_loader);
         let nth = *count;
         let meaning = decode::read(tid, known, &arguments, interface);
+        let kind = steering::kind(meaning.path.as_ref()).to_owned();
+        let count = notes.counts_of_kinds.entry((known.name, kind.clone())).or_default();
+        *count += u32::from(!is_loader);
+        let nth_of_kind = *count;
         let call = Call {
             name: known.name.to_owned(),
             arguments: Text::printed(&meaning.arguments),
@@ -396,8 +402,9 @@ impl Tracer {
             Plan::At(point, deed)
                 if !self.has_reached
                     && !is_loader
-                    && point.nth == nth
+                    && point.nth == nth_of_kind
                     && point.call == known.name
+                    && point.kind == kind
                     && point.lineage == self.trace.processes[process].lineage =>
             {
                 Some(*deed)
