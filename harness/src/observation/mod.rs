@@ -102,6 +102,14 @@ macro_rules! finders {
     };
 }
 
+/// Between the name of a trial and which repeat of it this is.
+const AGAIN: &str = " again ";
+
+/// The name of a trial when it is performed once more.
+pub(crate) fn repeat(trial: &str, round: usize) -> String {
+    format!("{trial}{AGAIN}{round}")
+}
+
 impl Observation {
     finders! {
         /// The start of that name.
@@ -139,9 +147,15 @@ impl Observation {
     /// All trials, with their names.
     pub fn trials(&self) -> impl Iterator<Item = (&str, &Trial)> {
         self.seen.iter().filter_map(|(name, seen)| match seen {
-            Seen::Trial(trial) => Some((name.as_str(), &**trial)),
+            Seen::Trial(trial) if !name.contains(AGAIN) => Some((name.as_str(), &**trial)),
             _ => None,
         })
+    }
+
+    /// The names under which the trial of that name was repeated, as far as it was.
+    pub fn repeats(&self, trial: &str) -> impl Iterator<Item = String> {
+        let was = |name: &String| self.seen.iter().any(|(other, seen)| other == name && matches!(seen, Seen::Trial(_)));
+        (1..).map(move |round| repeat(trial, round)).take_while(was)
     }
 
     /// How many starts there were.
