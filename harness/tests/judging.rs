@@ -525,6 +525,26 @@ fn a_start_after_a_crash_has_failed_where_it_fails_each_time() {
     assert!(matches!(verdict(&record), Verdict::Fail(_)));
 }
 
+/// The launcher waits for the daemon's word, and the word comes before what `--ready` declares.
+#[test]
+fn a_word_that_is_given_too_early_is_not_waiting() {
+    let mut record = passing("ready-before-exit");
+    let held = observation(&mut record, "held");
+    let of_it: Vec<(String, Seen)> = held.seen.iter().filter(|(name, _)| name == "1").cloned().collect();
+    held.seen.extend(of_it.into_iter().map(|(_, seen)| ("9".to_owned(), seen)));
+    held.seen.push(("9 serves".to_owned(), Seen::Fact(false)));
+    launch(&mut record, "held", "9").ended = Some(Exit::Status(0));
+    let early = trial(&mut record, "held", "9");
+    (early.at, early.waited) = (Text::printed("ready by listen(5, 16)"), false);
+    let verdict = |record: &Record| find("ready-before-exit").unwrap().judge(record);
+    assert!(matches!(verdict(&record), Verdict::Fail(_)));
+    trial(&mut record, "held", "9").waited = true;
+    assert_eq!(verdict(&record), Verdict::Pass);
+    trial(&mut record, "held", "9").waited = false;
+    *fact(&mut record, "held", "9 serves") = true;
+    assert_eq!(verdict(&record), Verdict::Pass, "it was ready by another call");
+}
+
 #[test]
 fn what_could_not_be_proven_of_a_supervised_daemon_is_not_a_pass() {
     let cases: &[Case] = &[

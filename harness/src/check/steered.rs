@@ -2,7 +2,9 @@
 
 use super::common::content_of;
 use super::{Case, Judgement, Level, Record, Ruling, Unseen, broken, catalogue, fail, pass};
-use crate::observation::{Exit, FileSeen, Instances, Launch, Look, Observation, Pid, Style, Trace, Trial, What};
+use crate::observation::{
+    Exit, FileSeen, Instances, Launch, Look, MAKES_READY, Observation, Pid, Style, Trace, Trial, What, serves,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most lines of evidence.
@@ -49,7 +51,7 @@ impl<'a> Case<'a> {
     /// The start in which the writer of the PID file was held before that was whole.
     fn start_before_pidfile(&self) -> Result<(&'a Trial, &'a Launch, &'a Look), Unseen> {
         let (seen, _) = self.trials("held")?;
-        let Some((name, trial)) = seen.trials().find(|(_, trial)| trial.at.as_str() != BIRTH) else {
+        let Some((name, trial)) = seen.trials().find(|(_, trial)| is_at_pidfile(trial)) else {
             return broken("the call that writes the PID file was not seen");
         };
         let (launch, look) = (seen.launch(name)?, seen.look(name)?);
@@ -94,7 +96,7 @@ pub(super) fn ready_before_exit(case: &Case<'_>) -> Judgement {
         return broken("the process that became the daemon was not born in the same way again");
     };
     match (trial.waited, trial.meanwhile) {
-        (true, _) => pass(),
+        (true, _) => ready_by_then(seen),
         (false, Some(Exit::Status(0))) => {
             let pid = trial.pid.unwrap_or_default();
             let file = trial.pidfile.as_ref().map(|file| format!("; {}: {}", file.path, content_of(file)));
@@ -113,6 +115,27 @@ pub(super) fn ready_before_exit(case: &Case<'_>) -> Judgement {
         (false, Some(_)) => pass(),
         (false, None) => broken("how the launcher ended could not be seen"),
     }
+}
+
+/// A trial at neither the birth of the daemon nor the call that makes it ready.
+fn is_at_pidfile(trial: &Trial) -> bool {
+    trial.at.as_str() != BIRTH && !trial.at.as_str().starts_with(MAKES_READY)
+}
+
+/// A launcher that waits for its daemon's word: whether that comes only when what `--ready` declares is there.
+fn ready_by_then(seen: &Observation) -> Judgement {
+    let Some((name, trial)) = seen.trials().find(|(_, trial)| trial.at.as_str().starts_with(MAKES_READY)) else {
+        return pass();
+    };
+    let launch = seen.launch(name)?;
+    if trial.waited || launch.ended != Some(Exit::Status(0)) || *seen.fact(&serves(name))? {
+        return pass();
+    }
+    let evidence = vec![
+        format!("its daemon was held at the call that makes it {}", trial.at.short(80)),
+        format!("pid {}, the launcher, ended with status 0 meanwhile", launch.launcher),
+    ];
+    fail("it ends when what --ready declares is there", "it ended with status 0, and that was not there", evidence)
 }
 
 pub(super) fn simultaneous_starts(case: &Case<'_>) -> Judgement {

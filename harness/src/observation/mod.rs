@@ -102,6 +102,14 @@ macro_rules! finders {
     };
 }
 
+/// What a trial's place begins with where that is the call by which the daemon becomes ready, as `--ready` declares it.
+pub(crate) const MAKES_READY: &str = "ready by ";
+
+/// The name under which it is recorded whether the daemon of that trial was ready when its launcher had ended.
+pub(crate) fn serves(trial: &str) -> String {
+    format!("{trial} serves")
+}
+
 /// Between the name of a trial and which repeat of it this is.
 const AGAIN: &str = " again ";
 

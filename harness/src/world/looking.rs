@@ -104,7 +104,7 @@ impl World<'_> {
     }
 
     /// Whether all that `--ready` declares is there; the subject's own word is another matter.
-    fn serves(&self) -> bool {
+    pub(super) fn serves(&self) -> bool {
         self.subject.ready.iter().all(|ready| match ready {
             Ready::Tcp(address) => observe::listens(*address),
             Ready::Unix(path) => files::seen(path).found.is_some_and(|f| f.kind == FileKind::Socket),
