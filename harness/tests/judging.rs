@@ -535,7 +535,7 @@ fn a_word_that_is_given_too_early_is_not_waiting() {
     held.seen.push(("9 serves".to_owned(), Seen::Fact(false)));
     launch(&mut record, "held", "9").ended = Some(Exit::Status(0));
     let early = trial(&mut record, "held", "9");
-    (early.at, early.waited) = (Text::printed("ready by listen(5, 16)"), false);
+    (early.at, early.waited) = (Text::new(b"ready by listen(5, 16)"), false);
     let verdict = |record: &Record| find("ready-before-exit").unwrap().judge(record);
     assert!(matches!(verdict(&record), Verdict::Fail(_)));
     trial(&mut record, "held", "9").waited = true;
