@@ -499,6 +499,52 @@ fn what_could_not_be_proven_is_not_a_pass() {
     assert!(matches!(find("no-controlling-terminal").unwrap().judge(&record), Verdict::Broken(_)));
 }
 
+/// One failure is one check's: the run can still be judged.
+#[test]
+fn a_failed_start_that_does_not_end_is_the_launcher_status_s_alone() {
+    let mut record = recording().record;
+    launch(&mut record, "obstructed", "full").ended = None;
+    let verdict = |id: &str| find(id).unwrap().judge(&record);
+    assert!(matches!(verdict("launcher-status"), Verdict::Fail(_)));
+    assert_eq!(verdict("failure-explained"), Verdict::Pass, "the other starts that failed were explained");
+}
+
+/// A start that fails now and then by itself says nothing of what a crash has left.
+#[test]
+fn a_start_after_a_crash_has_failed_where_it_fails_each_time() {
+    let mut record = passing("crash-anywhere-restarts");
+    let verdict = |record: &Record| find("crash-anywhere-restarts").unwrap().judge(record);
+    let of_it: Vec<(String, Seen)> =
+        observation(&mut record, "killed").seen.iter().filter(|(name, _)| name == "1").cloned().collect();
+    launch(&mut record, "killed", "1").ended = Some(Exit::Status(1));
+    assert!(matches!(verdict(&record), Verdict::Fail(_)), "it was not repeated");
+    let again = of_it.into_iter().map(|(name, seen)| (format!("{name} again 1"), seen));
+    observation(&mut record, "killed").seen.extend(again);
+    assert_eq!(verdict(&record), Verdict::Pass);
+    launch(&mut record, "killed", "1 again 1").ended = Some(Exit::Status(1));
+    assert!(matches!(verdict(&record), Verdict::Fail(_)));
+}
+
+/// The launcher waits for the daemon's word, and the word comes before what `--ready` declares.
+#[test]
+fn a_word_that_is_given_too_early_is_not_waiting() {
+    let mut record = passing("ready-before-exit");
+    let held = observation(&mut record, "held");
+    let of_it: Vec<(String, Seen)> = held.seen.iter().filter(|(name, _)| name == "1").cloned().collect();
+    held.seen.extend(of_it.into_iter().map(|(_, seen)| ("9".to_owned(), seen)));
+    held.seen.push(("9 serves".to_owned(), Seen::Fact(false)));
+    launch(&mut record, "held", "9").ended = Some(Exit::Status(0));
+    let early = trial(&mut record, "held", "9");
+    (early.at, early.waited) = (Text::new(b"ready by listen(5, 16)"), false);
+    let verdict = |record: &Record| find("ready-before-exit").unwrap().judge(record);
+    assert!(matches!(verdict(&record), Verdict::Fail(_)));
+    trial(&mut record, "held", "9").waited = true;
+    assert_eq!(verdict(&record), Verdict::Pass);
+    trial(&mut record, "held", "9").waited = false;
+    *fact(&mut record, "held", "9 serves") = true;
+    assert_eq!(verdict(&record), Verdict::Pass, "it was ready by another call");
+}
+
 #[test]
 fn what_could_not_be_proven_of_a_supervised_daemon_is_not_a_pass() {
     let cases: &[Case] = &[

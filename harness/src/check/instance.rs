@@ -220,7 +220,7 @@ fn lock_not_inherited(case: &Case<'_>) -> Judgement {
     };
     let Some(lacking) = lacking else { return pass() };
     if left.is_empty() {
-        return skip("no child outlived the main process, and it does not start again anyway (see restart-after-kill)");
+        return skip("no child outlived the main process: that it does not start again is no child's doing");
     }
     let mut evidence = vec![format!("SIGKILL was sent to pid {} alone", killed.main)];
     evidence.push(format!("left of that instance: {}", named(&left)));

@@ -4,6 +4,7 @@ use super::common::{named, worst};
 use super::steered;
 use super::{
     ANY_STYLE, ARTICLE_ANY_STYLE, ARTICLE_PEP, Case, Check, Judgement, PEP_ANY_STYLE, SYSV, broken, check, fail, pass,
+    skip,
 };
 use crate::observation::{BY_ITSELF, Exit, Launch, Look, Process, Style, Unseen};
 
@@ -193,7 +194,12 @@ fn for_each_failed_start(case: &Case<'_>, judge: impl Fn(&str, &str, &Launch, &L
 
 fn failure_explained(case: &Case<'_>) -> Judgement {
     for_each_failed_start(case, |_, what, launch, look| {
-        let exit = ended(launch)?;
+        let Some(exit) = launch.ended else {
+            return skip(format!(
+                "its start does not end where {} (see launcher-status)",
+                what.replacen("was", "is", 1)
+            ));
+        };
         if look.is_up() && exit == Exit::Status(0) {
             return Err(Unseen::Skip(format!("it also starts where {}", what.replacen("was", "is", 1))));
         }

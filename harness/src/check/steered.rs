@@ -2,7 +2,9 @@
 
 use super::common::content_of;
 use super::{Case, Judgement, Level, Record, Ruling, Unseen, broken, catalogue, fail, pass};
-use crate::observation::{Exit, FileSeen, Instances, Launch, Look, Observation, Pid, Style, Trace, Trial, What};
+use crate::observation::{
+    Exit, FileSeen, Instances, Launch, Look, MAKES_READY, Observation, Pid, Style, Trace, Trial, What, serves,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most lines of evidence.
@@ -29,6 +31,19 @@ impl<'a> Case<'a> {
         Ok((seen, trials.into_iter().filter(|(_, trial)| trial.reached).collect()))
     }
 
+    /// What the start after a trial lacks, each time that the trial was performed: what comes and goes is no matter of what
+    /// the trial left behind, but of a start that fails now and then by itself.
+    fn next_start_lacks(&self, seen: &Observation, trial: &str) -> Result<Option<String>, Unseen> {
+        let lacks = |name: &str| self.lacks(seen.look(name)?, seen.launch(name)?.ended);
+        let first = lacks(trial)?;
+        for repeat in seen.repeats(trial) {
+            if lacks(&repeat)?.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(first)
+    }
+
     fn trace(&self, name: &str) -> Result<&'a Trace, Unseen> {
         self.scenario("traced")?.trace(name)
     }
@@ -36,7 +51,7 @@ impl<'a> Case<'a> {
     /// The start in which the writer of the PID file was held before that was whole.
     fn start_before_pidfile(&self) -> Result<(&'a Trial, &'a Launch, &'a Look), Unseen> {
         let (seen, _) = self.trials("held")?;
-        let Some((name, trial)) = seen.trials().find(|(_, trial)| trial.at.as_str() != BIRTH) else {
+        let Some((name, trial)) = seen.trials().find(|(_, trial)| is_at_pidfile(trial)) else {
             return broken("the call that writes the PID file was not seen");
         };
         let (launch, look) = (seen.launch(name)?, seen.look(name)?);
@@ -81,7 +96,7 @@ pub(super) fn ready_before_exit(case: &Case<'_>) -> Judgement {
         return broken("the process that became the daemon was not born in the same way again");
     };
     match (trial.waited, trial.meanwhile) {
-        (true, _) => pass(),
+        (true, _) => ready_by_then(seen),
         (false, Some(Exit::Status(0))) => {
             let pid = trial.pid.unwrap_or_default();
             let file = trial.pidfile.as_ref().map(|file| format!("; {}: {}", file.path, content_of(file)));
@@ -100,6 +115,27 @@ pub(super) fn ready_before_exit(case: &Case<'_>) -> Judgement {
         (false, Some(_)) => pass(),
         (false, None) => broken("how the launcher ended could not be seen"),
     }
+}
+
+/// A trial at neither the birth of the daemon nor the call that makes it ready.
+fn is_at_pidfile(trial: &Trial) -> bool {
+    trial.at.as_str() != BIRTH && !trial.at.as_str().starts_with(MAKES_READY)
+}
+
+/// A launcher that waits for its daemon's word: whether that comes only when what `--ready` declares is there.
+fn ready_by_then(seen: &Observation) -> Judgement {
+    let Some((name, trial)) = seen.trials().find(|(_, trial)| trial.at.as_str().starts_with(MAKES_READY)) else {
+        return pass();
+    };
+    let launch = seen.launch(name)?;
+    if trial.waited || launch.ended != Some(Exit::Status(0)) || *seen.fact(&serves(name))? {
+        return pass();
+    }
+    let evidence = vec![
+        format!("its daemon was held at the call that makes it {}", trial.at.short(80)),
+        format!("pid {}, the launcher, ended with status 0 meanwhile", launch.launcher),
+    ];
+    fail("it ends when what --ready declares is there", "it ended with status 0, and that was not there", evidence)
 }
 
 pub(super) fn simultaneous_starts(case: &Case<'_>) -> Judgement {
@@ -178,8 +214,7 @@ pub(super) fn early_sigterm(case: &Case<'_>) -> Judgement {
             if !trial.ended {
                 return Ok(Some("it goes on running".to_owned()));
             }
-            let (launch, look) = (seen.launch(name)?, seen.look(name)?);
-            Ok(case.lacks(look, launch.ended)?.map(|lacking| format!("it ended, and at the next start {lacking}")))
+            Ok(case.next_start_lacks(seen, name)?.map(|lacking| format!("it ended, and at the next start {lacking}")))
         },
     )
 }
@@ -188,8 +223,7 @@ pub(super) fn crash_anywhere(case: &Case<'_>) -> Judgement {
     case.daemon()?;
     let (seen, trials) = case.trials("killed")?;
     judge_each(&trials, "it starts again wherever it was killed", |name, _| {
-        let (launch, look) = (seen.launch(name)?, seen.look(name)?);
-        Ok(case.lacks(look, launch.ended)?.map(|lacking| format!("at the next start {lacking}")))
+        Ok(case.next_start_lacks(seen, name)?.map(|lacking| format!("at the next start {lacking}")))
     })
 }
 

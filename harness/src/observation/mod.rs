@@ -102,6 +102,22 @@ macro_rules! finders {
     };
 }
 
+/// What a trial's place begins with where that is the call by which the daemon becomes ready, as `--ready` declares it.
+pub(crate) const MAKES_READY: &str = "ready by ";
+
+/// The name under which it is recorded whether the daemon of that trial was ready when its launcher had ended.
+pub(crate) fn serves(trial: &str) -> String {
+    format!("{trial} serves")
+}
+
+/// Between the name of a trial and which repeat of it this is.
+const AGAIN: &str = " again ";
+
+/// The name of a trial when it is performed once more.
+pub(crate) fn repeat(trial: &str, round: usize) -> String {
+    format!("{trial}{AGAIN}{round}")
+}
+
 impl Observation {
     finders! {
         /// The start of that name.
@@ -139,9 +155,15 @@ impl Observation {
     /// All trials, with their names.
     pub fn trials(&self) -> impl Iterator<Item = (&str, &Trial)> {
         self.seen.iter().filter_map(|(name, seen)| match seen {
-            Seen::Trial(trial) => Some((name.as_str(), &**trial)),
+            Seen::Trial(trial) if !name.contains(AGAIN) => Some((name.as_str(), &**trial)),
             _ => None,
         })
+    }
+
+    /// The names under which the trial of that name was repeated, as far as it was.
+    pub fn repeats(&self, trial: &str) -> impl Iterator<Item = String> {
+        let was = |name: &String| self.seen.iter().any(|(other, seen)| other == name && matches!(seen, Seen::Trial(_)));
+        (1..).map(move |round| repeat(trial, round)).take_while(was)
     }
 
     /// How many starts there were.

@@ -52,6 +52,8 @@ struct Notes {
 /// Traces one start.
 pub(crate) struct Tracer {
     steering: Steering,
+    /// How many calls like that of the plan's point there were.
+    met: u32,
     began: Instant,
     /// Whether the launcher has executed the subject's program; what it did before is the harness's own.
     runs: bool,
@@ -82,6 +84,7 @@ impl Tracer {
         let first = Traced { pid: launcher, parent: None, lineage: Vec::new() };
         Ok(Tracer {
             steering,
+            met: 0,
             began: Instant::now(),
             runs: false,
             trace: Trace { processes: vec![first], ..Trace::default() },
@@ -402,11 +405,12 @@ impl Tracer {
             Plan::At(point, deed)
                 if !self.has_reached
                     && !is_loader
-                    && point.nth == nth
                     && point.call == known.name
-                    && point.lineage == self.trace.processes[process].lineage =>
+                    && point.lineage == self.trace.processes[process].lineage
+                    && point.kind == steering::kind(read().path.as_ref()) =>
             {
-                Some(*deed)
+                self.met += 1;
+                (point.nth == self.met).then_some(*deed)
             }
             Plan::Leaving if known.name == "setsid" && process != 0 => Some(Deed::HoldBefore),
             Plan::Leaving if known.name == "exit_group" && process == 0 => Some(Deed::HoldBefore),

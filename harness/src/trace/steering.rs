@@ -1,23 +1,46 @@
 //! How a start is steered: at which call of which process something is done, and what.
 
 use super::Calls;
-use crate::observation::{Call, Event, Trace};
+use crate::observation::{Call, Event, Text, Trace};
 
-/// One call of a start, found again in another start of the same daemon: which process, and which of its calls of that name.
+/// One call of a start, found again in another start of the same daemon: which process, and which of its calls of that name
+/// about that kind of thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Point {
     /// The process (`Traced::lineage`).
     pub(crate) lineage: Vec<u32>,
     /// The call's name.
     pub(crate) call: String,
-    /// Which of that name (`Call::nth`).
+    /// What kind of thing it is about.
+    pub(crate) kind: String,
+    /// Which of those, from 1, the loader's not counted.
     pub(crate) nth: u32,
 }
 
 impl Point {
     pub(crate) fn of(trace: &Trace, event: &Event, call: &Call) -> Self {
         let lineage = trace.processes.get(event.process).map(|process| process.lineage.clone()).unwrap_or_default();
-        Point { lineage, call: call.name.clone(), nth: call.nth }
+        let kind = kind(call.path.as_ref());
+        let alike = trace.calls().filter(|(_, other, one)| {
+            other.process == event.process
+                && !one.loader
+                && one.name == call.name
+                && one.nth <= call.nth
+                && self::kind(one.path.as_ref()) == kind
+        });
+        let nth = alike.map(|(_, _, one)| one.times).sum();
+        Point { lineage, call: call.name.clone(), kind: kind.to_owned(), nth }
+    }
+}
+
+/// What kind of thing a path names: a file, or what stands for one (`pipe:`, `socket:`, `anon_inode:`). Calls on each are counted
+/// apart, because the threads of a runtime wake one another over pipes and event descriptors, another number of times in each
+/// start.
+pub(super) fn kind(path: Option<&Text>) -> &str {
+    match path.map(Text::as_str) {
+        None => "",
+        Some(path) if path.starts_with('/') => "/",
+        Some(path) => path.split('[').next().unwrap_or_default(),
     }
 }
 
@@ -55,4 +78,41 @@ pub(crate) enum Plan {
 pub(crate) struct Steering {
     pub(crate) calls: Calls,
     pub(crate) plan: Plan,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::What;
+
+    fn written(nth: u32, path: &str) -> Event {
+        let call = Call {
+            name: "write".to_owned(),
+            arguments: Text::printed(""),
+            path: Some(Text::printed(path)),
+            to: None,
+            fd: Some(3),
+            result: Some(1),
+            nth,
+            times: 1,
+            loader: false,
+            compat: false,
+        };
+        Event { at: u64::from(nth), process: 0, thread: 1, what: What::Call(call) }
+    }
+
+    #[test]
+    fn a_call_on_a_file_is_found_again_however_often_threads_wake_one_another() {
+        let point = |paths: &[&str]| {
+            let events = (1..).zip(paths).map(|(nth, path)| written(nth, path)).collect();
+            let trace = Trace { events, ..Trace::default() };
+            let (_, event, call) = trace.calls().last().unwrap();
+            Point::of(&trace, event, call)
+        };
+        let quiet = point(&["/run/d.log", "anon_inode:[eventfd]", "/run/d.pid"]);
+        let busy = point(&["pipe:[7]", "/run/d.log", "anon_inode:[eventfd]", "anon_inode:[eventfd]", "/run/d.pid"]);
+        assert_eq!(quiet, busy);
+        assert_eq!(quiet.nth, 2);
+        assert_eq!(point(&["pipe:[7]", "/run/d.log", "pipe:[8]"]), point(&["pipe:[9]", "pipe:[3]"]));
+    }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) waited: bool,
     /// The PID file when that was over.
     pub(crate) pidfile: Option<FileSeen>,
+    /// Whether all that `--ready` declares was there when the launcher had ended.
+    pub(crate) serves: bool,
     /// What was left of two starts.
     pub(crate) instances: Option<Instances>,
 }
@@ -156,6 +158,7 @@ impl World<'_> {
         }
         let ended = self.see_through(name, super::launching::Begun { deadline: self.deadline(), ..begun })?;
         outcome.meanwhile = ended.filter(|_| outcome.held.is_some() && !outcome.waited);
+        outcome.serves = self.serves();
         // Only now that the launcher's end has been looked at: who was held, or came to that call since, goes on.
         self.tracer.iter_mut().for_each(Tracer::let_all_go);
         Ok(outcome)

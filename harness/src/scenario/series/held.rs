@@ -1,13 +1,15 @@
-//! The daemon-to-be is held at its birth, and the writer of the PID file before that is whole: does the launcher wait?
+//! The daemon-to-be is held at its birth, before the call that makes it ready, and the writer of the PID file before that is
+//! whole: does the launcher wait?
 
 use super::{Planned, Series, learned, only_in_background, tell};
-use crate::observation::{Done, Trace, What};
+use crate::observation::{Call, Done, Event, MAKES_READY, Seen, Text, Trace, What, serves};
 use crate::trace::{Calls, Deed, Plan};
 
 pub(super) static SERIES: Series = Series {
     name: "held",
     about: "the process that becomes the daemon is held at its birth, and the one that writes the PID file before it does",
     exhaustive: false,
+    repeated: false,
     plan: |known, style| {
         only_in_background(style)?;
         let trace = learned(known)?;
@@ -21,8 +23,15 @@ pub(super) static SERIES: Series = Series {
                 looks: false,
             });
         }
-        if let Some((event, call)) = trace.completion_of(&known.paths_of_pidfile) {
+        let completion = trace.completion_of(&known.paths_of_pidfile);
+        if let Some((event, call)) = completion {
             planned.push(Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Held));
+        }
+        // Where that is the PID file's completion, nothing else was declared, or all else comes before it.
+        if let Some((event, call)) = maker_of_readiness(trace).filter(|maker| completion != Some(*maker)) {
+            let mut at = Planned::at(trace, event, call, Calls::Start, Deed::HoldBefore, Done::Held);
+            at.trial.at = Text::printed(&format!("{MAKES_READY}{}", at.trial.at));
+            planned.push(at);
         }
         Ok(planned.into())
     },
@@ -35,11 +44,19 @@ pub(super) static SERIES: Series = Series {
         trial.meanwhile = outcome.meanwhile;
         trial.waited = outcome.waited;
         trial.pidfile = outcome.pidfile;
+        world.record(&serves(name), Seen::Fact(outcome.serves));
         world.look_as_is(name)?;
         tell(world, name, trial);
         Ok(())
     },
 };
+
+/// The call of the daemon's by which all that was declared to mean "ready" was there.
+fn maker_of_readiness(trace: &Trace) -> Option<(&Event, &Call)> {
+    let (ready, main) = (trace.ready?, trace.main.filter(|main| *main != 0)?);
+    let own = trace.calls().filter(|(_, event, call)| event.process == main && event.at <= ready && !call.loader);
+    own.last().map(|(_, event, call)| (event, call))
+}
 
 /// How many programs the process executes before its launcher ends, or before it is ready: that of the last one is what is to
 /// be waited for. Whoever waits for execve(2) alone, as vfork(2) and posix_spawn(3) do, waits for nothing of that program's.
