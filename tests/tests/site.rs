@@ -16,11 +16,13 @@ use std::sync::LazyLock;
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
 /// The pages before the catalogue's.
-const GUIDE: [(&str, &str); 4] = [
+const GUIDE: [(&str, &str); 6] = [
     ("Profiles", "guide/profiles.md"),
     ("Manifests", "guide/manifests.md"),
     ("Reading a report", "guide/reports.md"),
     ("A start as a timeline", "guide/timelines.md"),
+    ("Many daemons side by side", "guide/matrix.md"),
+    ("The field", "field.md"),
 ];
 
 fn page(path: &str) -> String {

@@ -6,7 +6,7 @@
 
 use super::super::markdown::{code, escaped};
 use super::super::{UNEXPECTED, command, shown};
-use super::{LEGEND, Mark, Row, columns, failing, tally};
+use super::{LEGEND, Mark, Row, columns, daemons, failing, tally};
 use crate::check::{Check, Level, Verdict};
 use crate::observation::{Observation, Seen, printable};
 use crate::run::{Judged, Outcome};
@@ -25,8 +25,8 @@ pub fn report(rows: &[Row]) -> String {
     let _ = writeln!(out, "# The field\n");
     let _ = writeln!(
         out,
-        "{} daemons, judged by `daemonspec matrix`: {}. A failure counts here whether a manifest expects it or not.\n",
-        rows.len(),
+        "{}, judged by `daemonspec matrix`: {}. A failure counts here whether a manifest expects it or not.\n",
+        daemons(rows),
         tally(rows)
     );
     summary(&mut out, rows);
@@ -115,7 +115,7 @@ fn by_check(out: &mut String, rows: &[Row]) {
         return;
     }
     let _ =
-        writeln!(out, "\n## Check by check\n\nChecks that are not named here are kept by all that they apply to.\n");
+        writeln!(out, "\n## Check by check\n\nChecks that are not named here are kept by all that could be judged by them.\n");
     let _ = writeln!(out, "| check | level | kept by | not kept by |\n|---|---|--:|---|");
     for (check, failing) in failing {
         let kept = |row: &&Row| row.find(check).is_some_and(|j| matches!(j.verdict, Verdict::Pass));

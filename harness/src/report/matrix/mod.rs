@@ -198,6 +198,11 @@ fn sign(level: Level) -> char {
 const LEGEND: &str = "● fails a must   ○ a should   ∘ a may   · kept   - does not apply   ? not observed   \
                       ! kept, and the manifest expects a failure";
 
+/// `1 daemon`, `2 daemons`.
+fn daemons(rows: &[Row]) -> String {
+    format!("{} {}", rows.len(), if rows.len() == 1 { "daemon" } else { "daemons" })
+}
+
 /// `3 conform, 2 do not conform, 1 could not be judged`.
 fn tally(rows: &[Row]) -> String {
     let count = |wanted: &dyn Fn(Option<i32>) -> bool| {
