@@ -22,6 +22,7 @@ fn row(name: &str, language: &str) -> Row {
         package: Some(format!("{name}-package")),
         manifest: "ci/some.toml".to_owned(),
         command: outcome.command.clone(),
+        here: None,
         profile: Profile::Sysv,
         result: Ok(outcome),
     }
