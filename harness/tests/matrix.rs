@@ -25,6 +25,7 @@ fn row(outcome: Outcome) -> Row {
         package: Some("own".to_owned()),
         manifest: "ci/some.toml".to_owned(),
         command: outcome.command.clone(),
+        here: None,
         profile: outcome.profile,
         result: Ok(outcome),
     }
@@ -137,6 +138,23 @@ fn the_same_verdicts_give_the_same_page() {
     };
     assert_eq!(words("it used 17 MiB", Verdict::Pass), words("it used 18 MiB\n- pid 7", Verdict::Pass));
     assert_ne!(words("", Verdict::Pass), words("", Verdict::Skip("x".to_owned())));
+}
+
+/// Where the manifest was is no part of the page.
+#[test]
+fn here_is_here() {
+    let text = "[daemon.a]\ncommand = ['{here}/bin/d', '--conf={here}/c', '{dir}/p']\n";
+    let entry = parse(text, Path::new("/srv/some/m.toml"), &[]).unwrap().remove(0);
+    assert_eq!(entry.subject.command[0], "/srv/some/bin/d");
+    let mut outcome = sample().remove(0);
+    for judged in &mut outcome.judged {
+        if let Verdict::Fail(failure) = &mut judged.verdict {
+            failure.actual = "it keeps /srv/some/bin busy".to_owned();
+        }
+    }
+    let page = markdown::report(&[Row::new(&entry, "m.toml", Profile::Sysv, Ok(outcome))]);
+    assert!(page.contains("`{here}/bin/d --conf={here}/c {dir}/p`"), "{page}");
+    assert!(page.contains("`it keeps {here}/bin busy`") && !page.contains("/srv/some"), "{page}");
 }
 
 #[test]

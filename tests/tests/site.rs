@@ -16,12 +16,14 @@ use std::sync::LazyLock;
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
 /// The pages before the catalogue's.
-const GUIDE: [(&str, &str); 5] = [
+const GUIDE: [(&str, &str); 7] = [
     ("Profiles", "guide/profiles.md"),
     ("Manifests", "guide/manifests.md"),
     ("Reading a report", "guide/reports.md"),
     ("A start as a timeline", "guide/timelines.md"),
     ("How long a start takes", "guide/benchmarks.md"),
+    ("Many daemons side by side", "guide/matrix.md"),
+    ("The field", "field.md"),
 ];
 
 fn page(path: &str) -> String {

@@ -43,6 +43,8 @@ pub struct Entry {
     pub language: Option<String>,
     /// What installs it, as a table of many shows it.
     pub package: Option<String>,
+    /// What stood for `{here}`, where the manifest has that.
+    pub here: Option<String>,
 }
 
 /// Why a manifest cannot be used.
@@ -120,6 +122,7 @@ pub fn parse(text: &str, path: &Path, names: &[String]) -> Result<Vec<Entry>, Ma
         let here = directory_of(path).map_err(|why| wrong(Wrong::new(at, format!("`{HERE}`: {why}"))))?;
         for entry in &mut all {
             entry.subject.fill(HERE, &here);
+            entry.here = Some(here.clone());
         }
     }
     if names.is_empty() {
@@ -399,6 +402,7 @@ fn entry(given: &Given<'_>) -> Result<Entry, Wrong> {
         exhaustive: None,
         language: None,
         package: None,
+        here: None,
     };
     let mut reading = Reading { entry, expected: Vec::new() };
     let table = given.table()?;

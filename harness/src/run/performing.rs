@@ -155,7 +155,9 @@ impl<'a> Run<'a> {
                 RunError::CannotStart { program, missing, why }
             }
             Halt::Setup(ended, said) => {
-                let said = if said.is_empty() { String::new() } else { format!(": {}", said.short(200)) };
+                let said = said.short(200);
+                let said = said.trim_end_matches("\\n");
+                let said = if said.is_empty() { String::new() } else { format!(": {said}") };
                 RunError::Setup { name, ended, said }
             }
             Halt::TooManyProcesses(count) => RunError::TooManyProcesses { name, count },

@@ -5,8 +5,9 @@
 
 use super::super::html::{Page, Row as CaseRow, pages, row as case_row};
 use super::super::{command, counts, place, shown};
-use super::{Mark, Row, columns, tally};
+use super::{Mark, Row, columns, daemons, tally};
 use crate::check::{Check, Family, Level};
+use crate::run::Outcome;
 use crate::timeline::{self, Timeline};
 use askama::Template;
 use std::collections::BTreeSet;
@@ -64,7 +65,7 @@ pub fn report(rows: &[Row]) -> String {
     let families = columns(rows);
     let lines: Vec<Line<'_>> = rows.iter().enumerate().map(|(index, row)| line(index + 1, row, &families)).collect();
     let page = Matrix {
-        title: format!("{} daemons side by side", rows.len()),
+        title: format!("{} side by side", daemons(rows)),
         tally: tally(rows),
         languages: lines.iter().map(|line| line.language.clone()).filter(|language| !language.is_empty()).collect(),
         rows: lines,
@@ -81,7 +82,7 @@ fn line<'a>(number: usize, row: &'a Row, families: &[(Family, Vec<&'static Check
         checks.iter().enumerate().map(|(index, check)| cell(check, Mark::of(row.find(check)), index == 0))
     });
     let cases = row.judged().iter().filter(|judged| Mark::of(Some(judged)) != Mark::Kept).map(case_row);
-    let start = row.result.as_ref().ok().and_then(crate::run::Outcome::traced_start);
+    let start = row.result.as_ref().ok().and_then(Outcome::traced_start);
     let facts = row
         .result
         .as_ref()

@@ -6,7 +6,7 @@
 
 use super::super::markdown::{code, escaped};
 use super::super::{UNEXPECTED, command, shown};
-use super::{LEGEND, Mark, Row, columns, failing, tally};
+use super::{LEGEND, Mark, Row, columns, daemons, failing, tally};
 use crate::check::{Check, Level, Verdict};
 use crate::observation::{Observation, Seen, printable};
 use crate::run::{Judged, Outcome};
@@ -25,8 +25,8 @@ pub fn report(rows: &[Row]) -> String {
     let _ = writeln!(out, "# The field\n");
     let _ = writeln!(
         out,
-        "{} daemons, judged by `daemonspec matrix`: {}. A failure counts here whether a manifest expects it or not.\n",
-        rows.len(),
+        "{}, judged by `daemonspec matrix`: {}. A failure counts here whether a manifest expects it or not.\n",
+        daemons(rows),
         tally(rows)
     );
     summary(&mut out, rows);
@@ -114,8 +114,10 @@ fn by_check(out: &mut String, rows: &[Row]) {
     if failing.is_empty() {
         return;
     }
-    let _ =
-        writeln!(out, "\n## Check by check\n\nChecks that are not named here are kept by all that they apply to.\n");
+    let _ = writeln!(
+        out,
+        "\n## Check by check\n\nChecks that are not named here are kept by all that could be judged by them.\n"
+    );
     let _ = writeln!(out, "| check | level | kept by | not kept by |\n|---|---|--:|---|");
     for (check, failing) in failing {
         let kept = |row: &&Row| row.find(check).is_some_and(|j| matches!(j.verdict, Verdict::Pass));
@@ -160,7 +162,7 @@ fn subject(out: &mut String, row: &Row) {
     }
     out.push('\n');
     for judged in &failures {
-        failure(out, outcome, judged);
+        failure(out, row, outcome, judged);
     }
     let line = row.repeat(failures.iter().map(|judged| judged.check.id));
     let _ = writeln!(out, "\nAgain: {}", span(&line));
@@ -171,18 +173,18 @@ fn is_listed(judged: &Judged) -> bool {
     !matches!(Mark::of(Some(judged)), Mark::Kept | Mark::Skipped)
 }
 
-fn failure(out: &mut String, outcome: &Outcome, judged: &Judged) {
+fn failure(out: &mut String, row: &Row, outcome: &Outcome, judged: &Judged) {
     let check = judged.check;
     let _ = writeln!(out, "- {} ({}): {}", page(check), check.level, prose(check.title));
     match &judged.verdict {
         Verdict::Fail(failure) => {
-            let _ = writeln!(out, "{SEEN}{}", span(&steady(&failure.actual, outcome)));
+            let _ = writeln!(out, "{SEEN}{}", span(&steady(&failure.actual, row, outcome)));
         }
         Verdict::Pass => {
             let _ = writeln!(out, "  - {UNEXPECTED}");
         }
         Verdict::Broken(why) => {
-            let _ = writeln!(out, "  - not observed\n{SEEN}{}", span(&steady(why, outcome)));
+            let _ = writeln!(out, "  - not observed\n{SEEN}{}", span(&steady(why, row, outcome)));
         }
         Verdict::Skip(_) => {}
     }
@@ -234,8 +236,9 @@ fn prose(words: &str) -> String {
 }
 
 /// `words` without what another run would have otherwise.
-fn steady(words: &str, outcome: &Outcome) -> String {
-    without_pids(&without_directory(words, outcome))
+fn steady(words: &str, row: &Row, outcome: &Outcome) -> String {
+    let words = row.here.as_ref().map_or_else(|| words.to_owned(), |here| words.replace(here, "{here}"));
+    without_pids(&without_directory(&words, outcome))
 }
 
 /// The directory of the start is `$PWD`, unless that is `/`.

@@ -13,6 +13,7 @@ use crate::manifest::Entry;
 use crate::observation::Text;
 use crate::run::{Judged, Outcome, RunError};
 use std::cmp::Reverse;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// One daemon of many: what its manifest says of it, and what it came to.
@@ -26,7 +27,9 @@ pub struct Row {
     pub package: Option<String>,
     /// The manifest, as a reader is to name it.
     pub manifest: String,
-    /// Its command as the manifest has it, word by word, `{dir}` as it is.
+    /// What stood for `{here}` in the manifest, so that it can stand there again.
+    pub here: Option<String>,
+    /// Its command as the manifest has it, word by word, `{dir}` and `{here}` as they are.
     pub command: Vec<Text>,
     /// What kind of daemon it was to be judged as.
     pub profile: Profile,
@@ -57,7 +60,8 @@ impl Row {
             language: entry.language.clone(),
             package: entry.package.clone(),
             manifest: manifest.to_owned(),
-            command: entry.subject.command.iter().map(|word| Text::new(word.as_bytes())).collect(),
+            command: entry.subject.command.iter().map(|word| Text::new(without_here(word, entry).as_bytes())).collect(),
+            here: entry.here.clone(),
             profile,
             result: result.map_err(NotJudged::from),
         }
@@ -97,6 +101,14 @@ impl Row {
     fn around_checks(&self) -> [String; 2] {
         let line = format!("daemonspec check --manifest {} --only ", word(&self.manifest));
         [shown(&line), shown(&format!(" {}", word(&self.name)))]
+    }
+}
+
+/// A word as the manifest has it.
+fn without_here(word: &OsStr, entry: &Entry) -> OsString {
+    match (word.to_str(), &entry.here) {
+        (Some(text), Some(here)) => text.replace(here.as_str(), "{here}").into(),
+        _ => word.to_owned(),
     }
 }
 
@@ -197,6 +209,11 @@ fn sign(level: Level) -> char {
 /// What the signs mean.
 const LEGEND: &str = "● fails a must   ○ a should   ∘ a may   · kept   - does not apply   ? not observed   \
                       ! kept, and the manifest expects a failure";
+
+/// `1 daemon`, `2 daemons`.
+fn daemons(rows: &[Row]) -> String {
+    format!("{} {}", rows.len(), if rows.len() == 1 { "daemon" } else { "daemons" })
+}
 
 /// `3 conform, 2 do not conform, 1 could not be judged`.
 fn tally(rows: &[Row]) -> String {

@@ -2,7 +2,7 @@
 //! failures and how many there are, which eighty columns are enough for.
 
 use super::super::terminal::{BAD, DULL, wrapped};
-use super::{LEGEND, Mark, Row, columns, failing, sign, tally};
+use super::{LEGEND, Mark, Row, columns, daemons, failing, sign, tally};
 use crate::check::{Check, Family, Level};
 use crate::observation::printable;
 use crate::run::Outcome;
@@ -40,7 +40,7 @@ pub fn report(rows: &[Row], width: usize, verbose: bool) -> String {
         let words: Vec<String> = columns.iter().map(|(family, _)| format!("{} {family}", short(*family))).collect();
         wrapped(&mut out, "", 0, &words.join(", "));
     }
-    let _ = writeln!(out, "\n{} daemons: {}", rows.len(), tally(rows));
+    let _ = writeln!(out, "\n{}: {}", daemons(rows), tally(rows));
     if let Some(row) = rows.iter().find(|row| row.result.as_ref().is_ok_and(|outcome| !outcome.conforms())) {
         let first = row.result.iter().flat_map(Outcome::failures).next();
         let ids = first.into_iter().chain(row.judged()).map(|judged| judged.check.id).take(1);
