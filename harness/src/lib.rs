@@ -29,6 +29,8 @@
 pub mod check;
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "libtest")]
+pub mod libtest;
 pub mod manifest;
 pub mod observation;
 mod observe;
@@ -38,6 +40,9 @@ pub mod sandbox;
 pub mod scenario;
 pub mod subject;
 mod sys;
+pub mod testing;
 pub mod timeline;
 mod trace;
 mod world;
+
+pub use testing::{Checked, Daemon};

@@ -248,19 +248,16 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
 
 /// How to judge: what was given on the command line, else what the manifest says of the daemon, else the defaults.
 fn options(cli: &Check, entry: Option<&Entry>) -> Result<Options, Trouble> {
-    let default = Options::default();
-    let ids = |given: &[String], manifest: fn(&Entry) -> &Vec<&'static str>| match entry {
-        Some(entry) if given.is_empty() => Ok(manifest(entry).iter().copied().collect()),
-        _ => known_ids(given),
-    };
+    let otherwise = entry.map_or_else(Options::default, Entry::options);
+    let ids = |given: &[String], otherwise| if given.is_empty() { Ok(otherwise) } else { known_ids(given) };
     Ok(Options {
-        profile: cli.subject.profile.or(entry.and_then(|e| e.profile)).unwrap_or(default.profile),
-        only: ids(&cli.only, |entry| &entry.only)?,
-        skip: ids(&cli.skip, |entry| &entry.skip)?,
-        level: cli.level.or(entry.and_then(|e| e.level)).unwrap_or(default.level),
-        isolation: cli.isolation.map(Into::into).or(entry.and_then(|e| e.isolation)).unwrap_or(default.isolation),
-        exhaustive: cli.exhaustive || entry.is_some_and(|e| e.exhaustive.unwrap_or_default()),
-        jobs: cli.jobs.map(usize::from).or(entry.and_then(|e| e.jobs)).unwrap_or(default.jobs),
+        profile: cli.subject.profile.unwrap_or(otherwise.profile),
+        only: ids(&cli.only, otherwise.only)?,
+        skip: ids(&cli.skip, otherwise.skip)?,
+        level: cli.level.unwrap_or(otherwise.level),
+        isolation: cli.isolation.map_or(otherwise.isolation, Into::into),
+        exhaustive: cli.exhaustive || otherwise.exhaustive,
+        jobs: cli.jobs.map_or(otherwise.jobs, usize::from),
     })
 }
 
