@@ -1,11 +1,12 @@
 //! Which daemons and which tests there are.
 
-use super::shared::{Judge, Needed};
+use super::shared::{Judge, Listed, Needed};
 use super::trial::{Surroundings, Whole, came_out, whole};
 use crate::check::Check;
 use crate::manifest::{self, Entry, ManifestError};
 use crate::observation::printable;
-use crate::run::{Options, Outcome};
+use crate::report::matrix::Row;
+use crate::run::Options;
 use crate::scenario::SERIES;
 use libtest_mimic::{Arguments, Trial};
 use std::ffi::OsString;
@@ -125,29 +126,28 @@ impl Field {
         self
     }
 
-    /// One more test, on all daemons at once. It is ignored where one is not installed.
+    /// One more test, on what came of all daemons, in the order of the manifests. It is ignored where one is not installed.
     #[must_use]
     pub fn and(
         mut self,
         name: impl Into<String>,
-        test: impl FnOnce(&[(&Entry, &Outcome)]) -> Result<(), String> + Send + 'static,
+        test: impl FnOnce(&[Row]) -> Result<(), String> + Send + 'static,
     ) -> Self {
         self.whole.push((name.into(), Box::new(test)));
         self
     }
 
     /// Runs the tests that the command line chooses, and says how that went.
-    pub fn run(mut self) -> ExitCode {
-        if let Some(seed) = self.seed {
-            self.daemons.sort_by_cached_key(|(_, entry)| shuffled(seed, &name(entry)));
-        }
+    pub fn run(self) -> ExitCode {
         let surroundings = Surroundings::look();
-        let judge = Arc::new(Judge::new(self.daemons.into_iter().map(|(_, entry)| entry).collect()));
-        let mut plan = vec![Needed::default(); judge.entries().len()];
+        let listed = |(path, entry): (PathBuf, Entry)| Listed { manifest: printable(&path.to_string_lossy()), entry };
+        let judge = Arc::new(Judge::new(self.daemons.into_iter().map(listed).collect()));
+        let mut order: Vec<(usize, String)> = judge.entries().map(name).enumerate().collect();
+        let mut plan = vec![Needed::default(); order.len()];
         let is_chosen =
             |trial: &Trial| !self.arguments.is_filtered_out(trial) && !self.arguments.is_ignored(trial);
         let mut trials: Vec<Trial> = Vec::new();
-        for (number, entry) in judge.entries().iter().enumerate() {
+        for (number, entry) in judge.entries().enumerate() {
             let absent = surroundings.nextest && !is_installed(entry);
             for check in entry.options().checks() {
                 let judge = Arc::clone(&judge);
@@ -165,17 +165,19 @@ impl Field {
         for (name, test) in self.whole {
             let judged = Arc::clone(&judge);
             let trial = Trial::ignorable_test(name, move || whole(&judged, test, surroundings));
-            let trial = trial.with_ignored_flag(surroundings.nextest && !judge.entries().iter().all(is_installed));
+            let trial = trial.with_ignored_flag(surroundings.nextest && !judge.entries().all(is_installed));
             if is_chosen(&trial) {
                 plan.iter_mut().for_each(|needed| needed.all = true);
             }
             trials.push(trial);
         }
         if let Some(seed) = self.seed {
+            order.sort_by_cached_key(|(_, name)| shuffled(seed, name));
             trials.sort_by_cached_key(|trial| shuffled(seed, trial.name()));
         }
         if !self.arguments.list {
-            judge.start(&plan, surroundings.jobs(&self.arguments));
+            let order: Vec<usize> = order.into_iter().map(|(number, _)| number).collect();
+            judge.start(&plan, &order, surroundings.jobs(&self.arguments));
         }
         libtest_mimic::run(&self.arguments, trials).exit_code()
     }

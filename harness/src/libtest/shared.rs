@@ -1,21 +1,20 @@
 //! What the tests of one daemon share: it is judged once.
 
 use crate::manifest::Entry;
-use crate::run::{self, Options, Outcome, RunError};
+use crate::report::matrix::{NotJudged, Row};
+use crate::run::{self, Event, Options, Outcome, RunError, Watcher};
+use crate::subject::Subject;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// What came of one daemon.
-pub(super) type Shared = Result<Outcome, NotJudged>;
-
-/// Why there are no verdicts on a daemon.
-#[derive(Debug, Clone)]
-pub(super) struct NotJudged {
-    /// One line.
-    pub(super) why: String,
-    /// Its program is not there.
-    pub(super) missing: bool,
+/// A daemon of a manifest.
+#[derive(Debug)]
+pub(super) struct Listed {
+    /// The manifest, as it was named.
+    pub(super) manifest: String,
+    /// What that says of the daemon.
+    pub(super) entry: Entry,
 }
 
 /// What the chosen tests need of one daemon.
@@ -47,73 +46,80 @@ impl Needed {
 /// All daemons, and what came of those that have been judged.
 #[derive(Debug)]
 pub(super) struct Judge {
-    entries: Vec<Entry>,
-    shared: Vec<OnceLock<Shared>>,
+    daemons: Vec<Listed>,
+    rows: Vec<OnceLock<Row>>,
     exhaustive: AtomicBool,
 }
 
 impl Judge {
-    pub(super) fn new(entries: Vec<Entry>) -> Self {
-        let shared = entries.iter().map(|_| OnceLock::new()).collect();
-        Judge { entries, shared, exhaustive: AtomicBool::new(false) }
+    pub(super) fn new(daemons: Vec<Listed>) -> Self {
+        let rows = daemons.iter().map(|_| OnceLock::new()).collect();
+        Judge { daemons, rows, exhaustive: AtomicBool::new(false) }
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// Those of the manifests, in their order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.daemons.iter().map(|listed| &listed.entry)
     }
 
-    /// Whether checks are among them that a usual run leaves out.
+    /// Whether checks are among the chosen that a usual run leaves out.
     pub(super) fn is_exhaustive(&self) -> bool {
         self.exhaustive.load(Ordering::Relaxed)
     }
 
     /// What came of that daemon, once it is known.
-    pub(super) fn wait(&self, number: usize) -> &Shared {
-        self.shared[number].wait()
+    pub(super) fn wait(&self, number: usize) -> &Row {
+        self.rows[number].wait()
     }
 
-    /// Has all daemons judged of which something is needed, side by side, and in no more than `jobs` sandboxes at a time.
-    pub(super) fn start(self: &Arc<Self>, plan: &[Needed], jobs: usize) {
+    /// Has all daemons judged of which something is needed, in that `order`, side by side, and in no more than `jobs` sandboxes
+    /// at a time.
+    pub(super) fn start(self: &Arc<Self>, plan: &[Needed], order: &[usize], jobs: usize) {
         self.exhaustive.store(plan.iter().any(|needed| needed.exhaustive), Ordering::Relaxed);
-        let wanted: Vec<(usize, Options)> = plan
-            .iter()
-            .enumerate()
-            .filter_map(|(number, needed)| Some((number, needed.options(&self.entries[number])?)))
-            .collect();
+        let wanted = |number: &usize| {
+            let Listed { entry, .. } = &self.daemons[*number];
+            Some((*number, (entry.subject.clone(), plan[*number].options(entry)?)))
+        };
+        let (numbers, subjects): (Vec<usize>, Vec<(Subject, Options)>) = order.iter().filter_map(wanted).unzip();
         let judge = Arc::clone(self);
         std::thread::spawn(move || {
-            let judge = Finally(&judge);
-            judge.0.judge_all(&wanted, jobs);
+            let giving_up = GivingUp(&judge);
+            run::check_many(&subjects, jobs, &Publisher { judge: giving_up.0, numbers });
         });
     }
 
-    fn judge_all(&self, wanted: &[(usize, Options)], jobs: usize) {
-        let workers = jobs.clamp(1, wanted.len().max(1));
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some((number, options)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let options = Options { jobs: jobs.div_ceil(workers), ..options.clone() };
-                        let result = run::check(&self.entries[*number].subject, &options, &|_| {});
-                        let _ = self.shared[*number].set(result.map_err(|error| NotJudged {
-                            missing: matches!(error, RunError::CannotStart { .. }),
-                            why: error.to_string(),
-                        }));
-                    }
-                });
-            }
-        });
+    fn publish(&self, number: usize, result: Result<Outcome, NotJudged>) {
+        let Listed { manifest, entry } = &self.daemons[number];
+        // The first to say so is right: what comes later is that nobody comes to say more.
+        let _ = self.rows[number].set(Row::new(entry, manifest, entry.options().profile, result));
+    }
+}
+
+/// Lets the tests of a daemon go on as soon as that has been judged.
+struct Publisher<'a> {
+    judge: &'a Judge,
+    numbers: Vec<usize>,
+}
+
+impl Watcher for Publisher<'_> {
+    fn event(&self, _: usize, event: Event<'_>) {
+        if let Event::Warning(line) = event {
+            anstream::eprintln!("daemonspec: {line}");
+        }
+    }
+
+    fn over(&self, subject: usize, result: &Result<Outcome, RunError>) {
+        self.judge.publish(self.numbers[subject], result.as_ref().map(Outcome::clone).map_err(NotJudged::from));
     }
 }
 
 /// No test waits for ever for a daemon that nobody judges any more.
-struct Finally<'a>(&'a Judge);
+struct GivingUp<'a>(&'a Judge);
 
-impl Drop for Finally<'_> {
+impl Drop for GivingUp<'_> {
     fn drop(&mut self) {
-        for shared in &self.0.shared {
-            let _ = shared.set(Err(NotJudged { why: "the harness gave up".to_owned(), missing: false }));
+        for number in 0..self.0.rows.len() {
+            self.0.publish(number, Err(NotJudged { why: "it was not judged".to_owned(), missing: false }));
         }
     }
 }

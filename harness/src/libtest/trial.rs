@@ -1,15 +1,14 @@
 //! What becomes of a test, once its daemon has been judged.
 
-use super::shared::{Judge, NotJudged, Shared};
+use super::shared::Judge;
 use crate::check::{Check, Verdict};
-use crate::manifest::Entry;
+use crate::report::matrix::{NotJudged, Row};
 use crate::report::terminal;
-use crate::run::Outcome;
 use anstream::adapter::strip_str;
 use libtest_mimic::{Arguments, Completion, Failed};
 
 /// A test on all daemons at once.
-pub(super) type Whole = Box<dyn FnOnce(&[(&Entry, &Outcome)]) -> Result<(), String> + Send>;
+pub(super) type Whole = Box<dyn FnOnce(&[Row]) -> Result<(), String> + Send>;
 
 /// Who runs the tests.
 #[derive(Debug, Clone, Copy)]
@@ -39,11 +38,11 @@ impl Surroundings {
 
 /// The test of one check on one daemon.
 pub(super) fn came_out(
-    shared: &Shared,
+    row: &Row,
     check: &'static Check,
     surroundings: Surroundings,
 ) -> Result<Completion, Failed> {
-    let outcome = match shared {
+    let outcome = match &row.result {
         Ok(outcome) => outcome,
         Err(error) => return surroundings.could_not_be_judged(error),
     };
@@ -63,15 +62,12 @@ pub(super) fn came_out(
 
 /// A test on all daemons at once.
 pub(super) fn whole(judge: &Judge, test: Whole, surroundings: Surroundings) -> Result<Completion, Failed> {
-    let mut outcomes = Vec::with_capacity(judge.entries().len());
-    for (number, entry) in judge.entries().iter().enumerate() {
-        match judge.wait(number) {
-            Ok(outcome) => outcomes.push((entry, outcome)),
-            Err(error) => return surroundings.could_not_be_judged(error),
-        }
+    let rows: Vec<Row> = judge.entries().enumerate().map(|(number, _)| judge.wait(number).clone()).collect();
+    if let Some(error) = rows.iter().find_map(|row| row.result.as_ref().err()) {
+        return surroundings.could_not_be_judged(error);
     }
     if judge.is_exhaustive() {
         return Ok(Completion::ignored_with("more checks than usual were run"));
     }
-    test(&outcomes).map(|()| Completion::Completed).map_err(Failed::from)
+    test(&rows).map(|()| Completion::Completed).map_err(Failed::from)
 }

@@ -147,7 +147,7 @@ fn subject(number: usize, outcome: &Outcome) -> Subject<'_> {
             _ => UNSEEN.word,
         },
         verdict: verdict(outcome),
-        command: command(outcome),
+        command: command(&outcome.command),
         profile: outcome.profile.as_str(),
         place: place(outcome.isolation),
         level: outcome.level,

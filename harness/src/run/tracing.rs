@@ -21,7 +21,7 @@ pub fn trace(
     };
     let style: Style = options.profile.style();
     on_event(Event::Planned(1));
-    let (run, seen) = first_start(subject, style, options.isolation, &traced.first_step_alone(), on_event)?;
+    let (run, seen) = first_start(subject, style, options.isolation, &traced.first_step_alone(), None, on_event)?;
     on_event(Event::Done(traced.name));
     let why = |why: crate::observation::Unseen| {
         let (crate::observation::Unseen::Skip(why) | crate::observation::Unseen::Broken(why)) = why;
