@@ -5,9 +5,12 @@
 
 use daemonspec::libtest::{Field, FieldError};
 use daemonspec::manifest::Entry;
-use std::path::Path;
+use daemonspec::report::matrix::{Row, markdown};
 use std::process::ExitCode;
 
+/// The page that shows what became of them.
+const PAGE: &str = "docs/field.md";
+const REMEDY: &str = "\nRead what has changed; then `DAEMONSPEC_UPDATE=1 cargo test --test field` writes it anew.";
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Ordinary users have no sbin on their PATH, and daemons live there.
@@ -18,9 +21,30 @@ fn look_in_sbin(entry: &mut Entry) {
     }
 }
 
+/// Whether the page of the book says what these daemons come to. `DAEMONSPEC_UPDATE=1` writes it anew.
+fn is_current(rows: &[Row]) -> Result<(), String> {
+    let now = markdown::report(rows);
+    if std::env::var_os("DAEMONSPEC_UPDATE").is_some() {
+        return std::fs::write(PAGE, now).map_err(|error| format!("{PAGE}: {error}"));
+    }
+    let page = std::fs::read_to_string(PAGE).map_err(|error| format!("{PAGE}: {error}{REMEDY}"))?;
+    let (page, now) = (markdown::comparable(&page), markdown::comparable(&now));
+    let lines = page.lines().map(Some).chain(std::iter::repeat(None)).zip(now.lines().map(Some).chain([None]));
+    match lines.zip(1..).find(|((old, new), _)| old != new) {
+        Some(((old, new), number)) if page != now => Err(format!(
+            "{PAGE} is not current; its line {number}, of what counts, is\n    {}\nand was to be\n    {}{REMEDY}",
+            old.unwrap_or("the end"),
+            new.unwrap_or("the end")
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn field() -> Result<Field, FieldError> {
-    let manifests = if Path::new("ci/field").is_dir() { "ci/field" } else { "ci/third-party.toml" };
-    Ok(Field::from_env([manifests])?.each(look_in_sbin))
+    let field = Field::from_env(["ci/field"])?.each(look_in_sbin);
+    // The page is about those of ci/field and no others.
+    let others = std::env::var_os("DAEMONSPEC_MANIFEST").is_some_and(|given| !given.is_empty());
+    Ok(if others { field } else { field.and("docs/field.md is current", is_current) })
 }
 
 fn main() -> ExitCode {

@@ -144,8 +144,7 @@ impl Field {
         let judge = Arc::new(Judge::new(self.daemons.into_iter().map(listed).collect()));
         let mut order: Vec<(usize, String)> = judge.entries().map(name).enumerate().collect();
         let mut plan = vec![Needed::default(); order.len()];
-        let is_chosen =
-            |trial: &Trial| !self.arguments.is_filtered_out(trial) && !self.arguments.is_ignored(trial);
+        let is_chosen = |trial: &Trial| !self.arguments.is_filtered_out(trial) && !self.arguments.is_ignored(trial);
         let mut trials: Vec<Trial> = Vec::new();
         for (number, entry) in judge.entries().enumerate() {
             let absent = surroundings.nextest && !is_installed(entry);

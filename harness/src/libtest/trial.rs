@@ -37,11 +37,7 @@ impl Surroundings {
 }
 
 /// The test of one check on one daemon.
-pub(super) fn came_out(
-    row: &Row,
-    check: &'static Check,
-    surroundings: Surroundings,
-) -> Result<Completion, Failed> {
+pub(super) fn came_out(row: &Row, check: &'static Check, surroundings: Surroundings) -> Result<Completion, Failed> {
     let outcome = match &row.result {
         Ok(outcome) => outcome,
         Err(error) => return surroundings.could_not_be_judged(error),

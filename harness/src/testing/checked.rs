@@ -189,7 +189,11 @@ impl Checked {
                 self.outcome.profile
             )));
         };
-        if holds(&judged.verdict) { Ok(self) } else { Err(self.wrong(&format!("not so that `{id}` {claim}"), [judged])) }
+        if holds(&judged.verdict) {
+            Ok(self)
+        } else {
+            Err(self.wrong(&format!("not so that `{id}` {claim}"), [judged]))
+        }
     }
 
     /// Whether `value` is as claimed.

@@ -4,7 +4,7 @@
 //! use daemonspec::Daemon;
 //!
 //! Daemon::command("sh")
-//!     .args(["-c", "setsid sleep 600 <&- >&- 2>&- & echo $! > {dir}/d.pid"])
+//!     .args(["-c", "umask 022; setsid sleep 600 <&- >&- 2>&- & echo $! > {dir}/d.pid"])
 //!     .pidfile("{dir}/d.pid")
 //!     .only(["new-session", "pidfile-mode"])
 //!     .check()
