@@ -69,8 +69,13 @@ fn usage(error: &clap::Error) -> i32 {
     if line.ends_with(':') {
         lines.map(str::trim).take_while(|more| !more.is_empty()).for_each(|more| line.extend([" ", more]));
     }
-    let tip =
-        text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).map(|tip| format!(" ({tip})")).unwrap_or_default();
+    let similar = text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
+    let tip = similar.or(match error.kind() {
+        ErrorKind::UnknownArgument => Some("a daemon's command, options and all, comes after `--`"),
+        ErrorKind::InvalidSubcommand => Some("to judge a daemon: daemonspec check -- COMMAND"),
+        _ => None,
+    });
+    let tip = tip.map(|tip| format!(" ({tip})")).unwrap_or_default();
     anstream::eprintln!("daemonspec: {line}{tip}; see daemonspec --help");
     USAGE
 }
@@ -113,6 +118,11 @@ fn known_ids(ids: &[String]) -> Result<BTreeSet<&'static str>, Trouble> {
 }
 
 fn check(cli: &Check) -> Result<i32, Trouble> {
+    if let (Some(word), None) = (cli.names.first(), &cli.manifest) {
+        return Err(Trouble::usage(format!(
+            "`{word}`: a command comes after `--`, as in daemonspec check -- {word}; the name of a daemon goes with --manifest FILE"
+        )));
+    }
     let base = options(cli.subject.profile, &cli.judging, None)?;
     let output = cli.output.as_deref().map(Output::open).transpose()?;
     let record = cli.record.as_deref().map(Output::open).transpose()?;

@@ -7,6 +7,7 @@ mod many;
 mod outcome;
 mod performing;
 mod slots;
+mod starting;
 mod timing;
 mod tracing;
 mod watching;
