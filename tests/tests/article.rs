@@ -35,5 +35,63 @@ fn what_the_article_promises() {
             "pidfile-present-at-exit",
         ]
     );
+    assert_eq!(
+        ids(&outcome, "pass"),
+        [
+            "launcher-exits",
+            "daemon-stays-up",
+            "left-its-launcher",
+            "cwd-root",
+            "pidfile-names-main-process",
+            "second-instance-refused",
+            "log-appended",
+        ]
+    );
+    assert!(!outcome.conforms());
+    assert_eq!(outcome.exit_code(), 1);
+}
+
+#[test]
+fn what_else_a_daemon_owes_its_users() {
+    let outcome = check(Profile::Sysv);
+    assert_eq!(
+        ids(&outcome, "fail"),
+        [
+            "ready-before-exit",
+            "launcher-status",
+            "failure-explained",
+            "restart-after-kill",
+            "new-session",
+            "no-controlling-terminal",
+            "terminal-released",
+            "survives-hangup",
+            "survives-leader-exit",
+            "survives-interrupt",
+            "umask-set",
+            "no-world-writable-files",
+            "stdin-redirected",
+            "stdout-redirected",
+            "stderr-redirected",
+            "pipes-released",
+            "starts-with-stdio-closed",
+            "inherited-descriptors-closed",
+            "signal-mask-reset",
+            "signal-dispositions-reset",
+            "survives-sighup",
+            "pidfile-present-at-exit",
+            "pidfile-format",
+            "pidfile-mode",
+            "pidfile-odd-path",
+            "pidfile-removed",
+            "systemd-trusts-pidfile",
+            "second-instance-reported",
+            "simultaneous-starts",
+            "stale-pidfile",
+            "recycled-pid",
+            "garbage-pidfile",
+            "log-disk-full",
+            "core-dumps-prevented",
+        ]
+    );
     assert_eq!(outcome.count("broken"), 0, "all others pass or are skipped");
 }

@@ -33,7 +33,9 @@ pub(super) fn why_not(errno: Errno, program: &OsStr, directory: &Path) -> String
             Some(interpreter) if interpreter.ends_with(b"\r") => {
                 "its lines end with CR and LF, as no interpreter's name does; save it with LF alone".to_owned()
             }
-            Some(interpreter) => format!("its first line names {}, which is not there", Text::new(&interpreter).short(80)),
+            Some(interpreter) => {
+                format!("its first line names {}, which is not there", Text::new(&interpreter).short(80))
+            }
             None => "it is there, but not the loader or interpreter that it needs".to_owned(),
         },
         Errno::EACCES if path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 == 0) => {

@@ -29,12 +29,6 @@ pub fn trace(
     };
     let seen = seen.map_err(why)?;
     let command = run.subject.command.iter();
-    Ok(TracedStart {
-        name: subject.name.clone(),
-        command: command.map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect(),
-        isolation: run.isolation,
-        trace: seen.trace("start").map_err(why)?.clone(),
-        launch: seen.launch("start").map_err(why)?.clone(),
-        look: seen.look("rest").map_err(why)?.clone(),
-    })
+    let command = command.map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect();
+    TracedStart::seen(&subject.name, command, run.isolation, &seen).map_err(why)
 }

@@ -5,7 +5,7 @@
 //! is shown the numbers of processes are `N` and the directory of the start is `$PWD`.
 
 use super::super::markdown::{code, escaped};
-use super::super::{UNEXPECTED, command};
+use super::super::{UNEXPECTED, command, shown};
 use super::{LEGEND, Mark, Row, columns, failing, tally};
 use crate::check::{Check, Level, Verdict};
 use crate::observation::{Observation, Seen, printable};
@@ -138,15 +138,16 @@ fn page(check: &Check) -> String {
 
 fn subject(out: &mut String, row: &Row) {
     let _ = writeln!(out, "\n## {}\n", escaped(&row.name, CELL));
-    let _ = writeln!(out, "{}\n", code(&command(&row.command), VALUE));
+    let _ = writeln!(out, "{}\n", span(&command(&row.command)));
     let outcome = match &row.result {
         Err(why) => {
-            let _ = writeln!(out, "Not judged: {}", escaped(&why.why, VALUE));
+            let _ = writeln!(out, "Not judged: {}", prose(&why.why));
             return;
         }
         Ok(outcome) => outcome,
     };
-    let facts = [row.language.as_deref(), row.package.as_deref(), Some(row.profile.as_str())];
+    // A manifest's word at the beginning of a line could begin a list.
+    let facts = [Some(row.profile.as_str()), row.language.as_deref(), row.package.as_deref()];
     let facts: Vec<String> = facts.into_iter().flatten().map(|fact| escaped(fact, CELL)).collect();
     let counts = ["pass", "fail", "skip", "broken"].map(|verdict| row.verdicts(verdict));
     let words = ["kept", "not kept", "not for it", "not observed"];
@@ -162,7 +163,7 @@ fn subject(out: &mut String, row: &Row) {
         failure(out, outcome, judged);
     }
     let line = row.repeat(failures.iter().map(|judged| judged.check.id));
-    let _ = writeln!(out, "\nAgain: {}", code(&line, 10 * VALUE));
+    let _ = writeln!(out, "\nAgain: {}", span(&line));
 }
 
 /// What did not simply pass, or does not apply.
@@ -172,22 +173,64 @@ fn is_listed(judged: &Judged) -> bool {
 
 fn failure(out: &mut String, outcome: &Outcome, judged: &Judged) {
     let check = judged.check;
-    let _ = writeln!(out, "- {} ({}): {}", page(check), check.level, escaped(check.title, VALUE));
+    let _ = writeln!(out, "- {} ({}): {}", page(check), check.level, prose(check.title));
     match &judged.verdict {
         Verdict::Fail(failure) => {
-            let _ = writeln!(out, "{SEEN}{}", code(&steady(&failure.actual, outcome), VALUE));
+            let _ = writeln!(out, "{SEEN}{}", span(&steady(&failure.actual, outcome)));
         }
         Verdict::Pass => {
             let _ = writeln!(out, "  - {UNEXPECTED}");
         }
         Verdict::Broken(why) => {
-            let _ = writeln!(out, "  - not observed\n{SEEN}{}", code(&steady(why, outcome), VALUE));
+            let _ = writeln!(out, "  - not observed\n{SEEN}{}", span(&steady(why, outcome)));
         }
         Verdict::Skip(_) => {}
     }
     if let Some(why) = &judged.waived {
-        let _ = writeln!(out, "  - by hand: {}", escaped(why, VALUE));
+        let _ = writeln!(out, "  - by hand: {}", prose(why));
     }
+}
+
+/// Words of the subject's, to be read as they are in the source, too.
+fn span(words: &str) -> String {
+    let words = shown(words);
+    // What mdbook takes for a command of its own is one in code as well.
+    if words.trim().is_empty() || words.contains("{{") || words.chars().count() > VALUE {
+        return code(&words, VALUE);
+    }
+    // The fence is longer than any run of backticks inside, and stands off where one is at an end.
+    let longest = words.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let apart = if words.starts_with(['`', ' ']) || words.ends_with(['`', ' ']) { " " } else { "" };
+    format!("{fence}{apart}{words}{apart}{fence}")
+}
+
+/// Words of a manifest's, in which nothing means anything but an address, which is a link.
+fn prose(words: &str) -> String {
+    let words: String = shown(words).chars().take(VALUE).collect();
+    let words = words.split(' ').map(|word| {
+        let address = word.trim_matches(['(', ')', ',', ';', '.']);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:#?&=%+".contains(c);
+        if address.len() > "https://".len() && address.starts_with("https://") && address.chars().all(is_plain) {
+            return word.replacen(address, &format!("<{address}>"), 1);
+        }
+        let mut out = String::with_capacity(word.len());
+        for c in word.chars() {
+            // A dot makes a link after `www`, a colon in an address, and between two a word is a picture.
+            let means = match c {
+                '.' => out.ends_with(['w', 'W']),
+                ':' => !word.ends_with(':') || word.matches(':').count() > 1,
+                c => r"\`*_[]<>&|~#@!${}".contains(c),
+            };
+            if means {
+                let _ = write!(out, "&#{};", u32::from(c));
+            } else {
+                out.push(c);
+            }
+        }
+        out
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// `words` without what another run would have otherwise.
@@ -240,6 +283,28 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(without_pids(words), steady);
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_link_and_nothing_else_means_anything() {
+        let text =
+            "see https://example.org/a/1#c, then `kill $!` (exec 57</etc/passwd; cron): 0 <b> http://x javascript:y";
+        let address = "see <https://example.org/a/1#c>, then &#96;kill &#36;&#33;&#96; (exec 57&#60;/etc/passwd; cron): 0 \
+                       &#60;b&#62; http&#58;//x javascript&#58;y";
+        assert_eq!(prose(text), address);
+    }
+
+    #[test]
+    fn code_is_fenced_whatever_it_is() {
+        for (words, fenced) in [
+            ("a|b <c>", "`a|b <c>`"),
+            ("a`b", "``a`b``"),
+            ("``", "``` `` ```"),
+            ("{{#include x}}", "<code>&#123;&#123;&#35;include x&#125;&#125;</code>"),
+            ("", "<i>nothing</i>"),
+        ] {
+            assert_eq!(span(words), fenced);
         }
     }
 

@@ -7,7 +7,7 @@ pub mod html;
 pub mod markdown;
 pub mod terminal;
 
-use super::Standing;
+use super::{Standing, shown};
 use crate::check::{Check, Family, Level, Profile, Verdict, catalogue};
 use crate::manifest::Entry;
 use crate::observation::Text;
@@ -95,9 +95,14 @@ impl Row {
 
     /// The line that has some of its checks judged again.
     fn repeat<'a>(&self, checks: impl Iterator<Item = &'a str>) -> String {
-        let checks: Vec<&str> = checks.collect();
-        let words = ["daemonspec", "check", "--manifest", &self.manifest, "--only", &checks.join(","), &self.name];
-        words.map(word).join(" ")
+        let [before, after] = self.around_checks();
+        format!("{before}{}{after}", checks.collect::<Vec<_>>().join(","))
+    }
+
+    /// That line before and after the checks' names.
+    fn around_checks(&self) -> [String; 2] {
+        let line = format!("daemonspec check --manifest {} --only ", word(&self.manifest));
+        [shown(&line), shown(&format!(" {}", word(&self.name)))]
     }
 }
 
@@ -199,14 +204,14 @@ fn sign(level: Level) -> char {
 const LEGEND: &str = "● fails a must   ○ a should   ∘ a may   · kept   - does not apply   ? not observed   \
                       ! kept, and the manifest expects a failure";
 
-/// `3 conform, 2 do not, 1 could not be judged`.
+/// `3 conform, 2 do not conform, 1 could not be judged`.
 fn tally(rows: &[Row]) -> String {
     let count = |wanted: &dyn Fn(Option<i32>) -> bool| {
         rows.iter().filter(|row| wanted(row.result.as_ref().ok().map(Outcome::exit_code))).count()
     };
     let parts = [
         (count(&|code| code == Some(0)), "conform", "conforms"),
-        (count(&|code| code == Some(1)), "do not", "does not"),
+        (count(&|code| code == Some(1)), "do not conform", "does not conform"),
         (count(&|code| !matches!(code, Some(0 | 1))), "could not be judged", "could not be judged"),
     ];
     let parts = parts.into_iter().filter(|(count, ..)| *count > 0);

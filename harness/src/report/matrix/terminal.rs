@@ -44,7 +44,7 @@ pub fn report(rows: &[Row], width: usize, verbose: bool) -> String {
     if let Some(row) = rows.iter().find(|row| row.result.as_ref().is_ok_and(|outcome| !outcome.conforms())) {
         let first = row.result.iter().flat_map(Outcome::failures).next();
         let ids = first.into_iter().chain(row.judged()).map(|judged| judged.check.id).take(1);
-        let _ = writeln!(out, "{}", printable(&row.repeat(ids)));
+        let _ = writeln!(out, "{}", row.repeat(ids));
     }
     out
 }
