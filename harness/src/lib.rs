@@ -9,17 +9,12 @@
 //! ```
 //! use daemonspec::Daemon;
 //!
-//! #[test]
-//! # fn in_a_test() {}
-//! fn it_leaves_its_terminal() {
-//!     Daemon::command("sh")
-//!         .args(["-c", "setsid sleep 600 <&- >&- 2>&- & echo $! > {dir}/my.pid"])
-//!         .pidfile("{dir}/my.pid")
-//!         .only(["new-session", "no-controlling-terminal", "pidfile-names-main-process"])
-//!         .check()
-//!         .conforms();
-//! }
-//! # it_leaves_its_terminal();
+//! Daemon::command("sh")
+//!     .args(["-c", "setsid sleep 600 <&- >&- 2>&- & echo $! > {dir}/my.pid"])
+//!     .pidfile("{dir}/my.pid")
+//!     .only(["new-session", "no-controlling-terminal", "pidfile-names-main-process"])
+//!     .check()
+//!     .conforms();
 //! ```
 //!
 //! `{dir}` is a private directory, fresh in each sandbox. Without [`only`](Daemon::only) all checks of the

@@ -109,7 +109,7 @@ impl Watcher for Publisher<'_> {
     }
 
     fn over(&self, subject: usize, result: &Result<Outcome, RunError>) {
-        self.judge.publish(self.numbers[subject], result.as_ref().map(Outcome::clone).map_err(NotJudged::from));
+        self.judge.publish(self.numbers[subject], result.as_ref().map_err(NotJudged::from).cloned());
     }
 }
 

@@ -58,6 +58,7 @@ macro_rules! panics {
     };
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "predicates are made where they are used, as in assert_cmd")]
 impl Checked {
     panics! {
         /// It conforms: no check at or above the level failed unless that was expected, none that was expected to fail passed,

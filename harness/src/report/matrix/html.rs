@@ -81,7 +81,7 @@ fn line<'a>(number: usize, row: &'a Row, families: &[(Family, Vec<&'static Check
         checks.iter().enumerate().map(|(index, check)| cell(check, Mark::of(row.find(check)), index == 0))
     });
     let cases = row.judged().iter().filter(|judged| Mark::of(Some(judged)) != Mark::Kept).map(case_row);
-    let start = row.result.as_ref().ok().and_then(|outcome| outcome.traced_start());
+    let start = row.result.as_ref().ok().and_then(crate::run::Outcome::traced_start);
     let facts = row
         .result
         .as_ref()
