@@ -53,7 +53,7 @@ pub struct Check {
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub manifest: Option<PathBuf>,
     /// Of the manifest, only these
-    #[arg(value_name = "NAME", requires = "manifest")]
+    #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// The daemon's command, as a shell would start it (after `--`)
     #[arg(last = true, value_name = "COMMAND")]

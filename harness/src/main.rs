@@ -71,8 +71,13 @@ fn usage(error: &clap::Error) -> i32 {
     if line.ends_with(':') {
         lines.map(str::trim).take_while(|more| !more.is_empty()).for_each(|more| line.extend([" ", more]));
     }
-    let tip =
-        text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).map(|tip| format!(" ({tip})")).unwrap_or_default();
+    let similar = text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
+    let tip = similar.or(match error.kind() {
+        ErrorKind::UnknownArgument => Some("a daemon's command, options and all, comes after `--`"),
+        ErrorKind::InvalidSubcommand => Some("to judge a daemon: daemonspec check -- COMMAND"),
+        _ => None,
+    });
+    let tip = tip.map(|tip| format!(" ({tip})")).unwrap_or_default();
     anstream::eprintln!("daemonspec: {line}{tip}; see daemonspec --help");
     USAGE
 }
@@ -116,6 +121,11 @@ fn known_ids(ids: &[String]) -> Result<BTreeSet<&'static str>, Trouble> {
 }
 
 fn check(cli: &Check) -> Result<i32, Trouble> {
+    if let (Some(word), None) = (cli.names.first(), &cli.manifest) {
+        return Err(Trouble::usage(format!(
+            "`{word}`: a command comes after `--`, as in daemonspec check -- {word}; the name of a daemon goes with --manifest FILE"
+        )));
+    }
     let base = options(cli.subject.profile, &cli.judging, None)?;
     let output = cli.output.as_deref().map(Output::open).transpose()?;
     let record = cli.record.as_deref().map(Output::open).transpose()?;
@@ -255,19 +265,16 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
 
 /// How to judge: what was given on the command line, else what the manifest says of the daemon, else the defaults.
 fn options(profile: Option<Profile>, cli: &Judging, entry: Option<&Entry>) -> Result<Options, Trouble> {
-    let default = Options::default();
-    let ids = |given: &[String], manifest: fn(&Entry) -> &Vec<&'static str>| match entry {
-        Some(entry) if given.is_empty() => Ok(manifest(entry).iter().copied().collect()),
-        _ => known_ids(given),
-    };
+    let otherwise = entry.map_or_else(Options::default, Entry::options);
+    let ids = |given: &[String], otherwise| if given.is_empty() { Ok(otherwise) } else { known_ids(given) };
     Ok(Options {
-        profile: profile.or(entry.and_then(|e| e.profile)).unwrap_or(default.profile),
-        only: ids(&cli.only, |entry| &entry.only)?,
-        skip: ids(&cli.skip, |entry| &entry.skip)?,
-        level: cli.level.or(entry.and_then(|e| e.level)).unwrap_or(default.level),
-        isolation: cli.isolation.map(Into::into).or(entry.and_then(|e| e.isolation)).unwrap_or(default.isolation),
-        exhaustive: cli.exhaustive || entry.is_some_and(|e| e.exhaustive.unwrap_or_default()),
-        jobs: cli.jobs.map(usize::from).or(entry.and_then(|e| e.jobs)).unwrap_or(default.jobs),
+        profile: profile.unwrap_or(otherwise.profile),
+        only: ids(&cli.only, otherwise.only)?,
+        skip: ids(&cli.skip, otherwise.skip)?,
+        level: cli.level.unwrap_or(otherwise.level),
+        isolation: cli.isolation.map_or(otherwise.isolation, Into::into),
+        exhaustive: cli.exhaustive || otherwise.exhaustive,
+        jobs: cli.jobs.map_or(otherwise.jobs, usize::from),
     })
 }
 

@@ -12,7 +12,7 @@ pub(super) const CHECKS: &[Check] = &[
     check!("launcher-exits", Must, Lifecycle, ARTICLE_PEP, "terminal",
         title: "ends the process that was started",
         sources: &["daemon(7) SysV step 15: call exit() in the original process", "PEP 3143"],
-        remedy: "exit in the original process once the daemon has reported that it is ready",
+        remedy: "exit in the original process once the daemon has reported that it is ready; if it is meant to stay in the foreground, judge it with --profile foreground",
         judge: launcher_exits),
     check!("daemon-stays-up", Must, Lifecycle, ARTICLE_ANY_STYLE, "terminal",
         title: "is still running when its start is over and all is at rest",

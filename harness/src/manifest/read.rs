@@ -47,6 +47,22 @@ pub struct Entry {
     pub here: Option<String>,
 }
 
+impl Entry {
+    /// How to judge it: what the manifest says, and the defaults for the rest.
+    pub fn options(&self) -> Options {
+        let default = Options::default();
+        Options {
+            profile: self.profile.unwrap_or(default.profile),
+            only: self.only.iter().copied().collect(),
+            skip: self.skip.iter().copied().collect(),
+            level: self.level.unwrap_or(default.level),
+            isolation: self.isolation.unwrap_or(default.isolation),
+            jobs: self.jobs.unwrap_or(default.jobs),
+            exhaustive: self.exhaustive.unwrap_or(default.exhaustive),
+        }
+    }
+}
+
 /// Why a manifest cannot be used.
 #[derive(Debug, Error)]
 pub enum ManifestError {

@@ -29,6 +29,22 @@ pub fn report(outcomes: &[Outcome], verbose: bool) -> String {
     out
 }
 
+/// Of the report on `outcome` what it says of these checks, whatever they came to.
+pub fn excerpt<'a>(outcome: &Outcome, judged: impl IntoIterator<Item = &'a Judged>) -> String {
+    let judged: Vec<&Judged> = judged.into_iter().collect();
+    let mut out = String::new();
+    header(&mut out, outcome);
+    judged.iter().for_each(|judged| one(&mut out, judged, true));
+    unobserved(&mut out, judged.iter().copied());
+    if let Some(first) = judged.first() {
+        while out.ends_with("\n\n") {
+            out.pop();
+        }
+        let _ = writeln!(out, "\ndaemonspec explain {}", first.check.id);
+    }
+    out
+}
+
 fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
     header(out, outcome);
     for judged in &outcome.judged {
@@ -118,7 +134,7 @@ fn line(out: &mut String, style: Style, word: &str, check: &Check, text: &str) {
 }
 
 /// What was not observed, by reason: one cause often takes many checks with it.
-fn unobserved(out: &mut String, judged: &[Judged]) {
+fn unobserved<'a>(out: &mut String, judged: impl IntoIterator<Item = &'a Judged>) {
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for judged in judged {
         let Verdict::Broken(why) = &judged.verdict else { continue };

@@ -8,6 +8,7 @@ mod many;
 mod outcome;
 mod performing;
 mod slots;
+mod starting;
 mod timing;
 mod tracing;
 mod watching;

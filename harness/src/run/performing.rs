@@ -1,6 +1,7 @@
 //! Has scenarios performed, each in as many lives as it takes, several at a time.
 
 use super::slots::{Place, Slots};
+use super::starting::why_not;
 use super::{Event, RunError, Wanted};
 use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen, repeat};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
@@ -145,12 +146,8 @@ impl<'a> Run<'a> {
         let name = self.name.to_owned();
         match halt {
             Halt::CannotStart(errno, program) => {
-                let why = match nix::errno::Errno::from_raw(errno) {
-                    nix::errno::Errno::ENOENT if !program.as_str().contains('/') => {
-                        "no such command on PATH".to_owned()
-                    }
-                    errno => errno.desc().to_lowercase(),
-                };
+                let word = self.subject.command.first().map(OsString::as_os_str).unwrap_or_default();
+                let why = why_not(nix::errno::Errno::from_raw(errno), word, &self.directory);
                 let missing = errno == libc::ENOENT;
                 RunError::CannotStart { program, missing, why }
             }

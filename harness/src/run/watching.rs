@@ -29,7 +29,7 @@ pub struct Watched {
 /// foreground; one that does is started once more, as a supervisor would.
 ///
 /// # Errors
-/// As for [`check`], and when no daemon is there afterwards.
+/// As for [`check`](super::check()), and when no daemon is there afterwards.
 pub fn watch(
     subject: &Subject,
     profile: Option<Profile>,

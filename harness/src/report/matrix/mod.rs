@@ -46,15 +46,21 @@ pub struct NotJudged {
     pub missing: bool,
 }
 
+impl From<&RunError> for NotJudged {
+    fn from(error: &RunError) -> Self {
+        NotJudged { why: error.to_string(), missing: matches!(error, RunError::CannotStart { missing: true, .. }) }
+    }
+}
+
 impl From<RunError> for NotJudged {
     fn from(error: RunError) -> Self {
-        NotJudged { why: error.to_string(), missing: matches!(error, RunError::CannotStart { missing: true, .. }) }
+        NotJudged::from(&error)
     }
 }
 
 impl Row {
     /// What came of an entry of `manifest`, which is named as a reader would: relative to where that one stands.
-    pub fn new(entry: &Entry, manifest: &str, profile: Profile, result: Result<Outcome, RunError>) -> Self {
+    pub fn new(entry: &Entry, manifest: &str, profile: Profile, result: Result<Outcome, impl Into<NotJudged>>) -> Self {
         Row {
             name: entry.subject.name.clone(),
             language: entry.language.clone(),
@@ -63,7 +69,7 @@ impl Row {
             command: entry.subject.command.iter().map(|word| Text::new(without_here(word, entry).as_bytes())).collect(),
             here: entry.here.clone(),
             profile,
-            result: result.map_err(NotJudged::from),
+            result: result.map_err(Into::into),
         }
     }
 
