@@ -12,6 +12,7 @@ mod looking;
 mod notifying;
 mod planting;
 mod strangers;
+mod systemd;
 mod terminal;
 mod tracing;
 
@@ -103,6 +104,8 @@ pub(crate) struct World<'a> {
     listeners: Vec<std::net::TcpListener>,
     /// Where a supervised subject says that it is ready.
     notify_socket: Option<NotifySocket>,
+    /// The systemd that is asked what it makes of the subject.
+    manager: Option<systemd::Manager>,
     main: Option<MainProcess>,
     /// The PID file, declared or discovered.
     pub pidfile: Option<PathBuf>,
@@ -160,6 +163,7 @@ impl<'a> World<'a> {
             lulls: None,
             listeners: Vec::new(),
             notify_socket: None,
+            manager: None,
             main: None,
             pidfile: subject.pidfile.clone(),
             log: subject.log.clone(),
