@@ -261,6 +261,7 @@ fn options(cli: &Check, entry: Option<&Entry>) -> Result<Options, Trouble> {
         isolation: cli.isolation.map(Into::into).or(entry.and_then(|e| e.isolation)).unwrap_or(default.isolation),
         exhaustive: cli.exhaustive || entry.is_some_and(|e| e.exhaustive.unwrap_or_default()),
         jobs: cli.jobs.map(usize::from).or(entry.and_then(|e| e.jobs)).unwrap_or(default.jobs),
+        witness: cli.witness.or(entry.and_then(|e| e.witness)),
     })
 }
 

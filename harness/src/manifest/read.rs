@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Level, Profile, UnknownName, find};
 use crate::observation::{Text, printable};
-use crate::run::{Options, Wanted};
+use crate::run::{Manager, Options, Wanted};
 use crate::subject::{LONGEST_TIMEOUT, Ready, Subject};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -37,6 +37,8 @@ pub struct Entry {
     pub jobs: Option<usize>,
     /// Whether what repeats the start once for each of its calls is done too.
     pub exhaustive: Option<bool>,
+    /// Who else is asked what it makes of the daemon.
+    pub witness: Option<Manager>,
 }
 
 /// Why a manifest cannot be used.
@@ -344,6 +346,7 @@ const KEYS: &[(&str, Take)] = &[
     ("isolation", |to, given| given.one_of().map(|wanted| to.entry.isolation = Some(wanted))),
     ("jobs", |to, given| given.count().map(|jobs| to.entry.jobs = Some(jobs))),
     ("exhaustive", |to, given| given.boolean().map(|wanted| to.entry.exhaustive = Some(wanted))),
+    ("witness", |to, given| given.one_of().map(|wanted| to.entry.witness = Some(wanted))),
     ("command", command),
     ("setup", |to, given| given.word().map(|line| to.entry.subject.setup = Some(line.to_owned()))),
     ("files", files),
@@ -375,6 +378,7 @@ fn entry(given: &Given<'_>) -> Result<Entry, Wrong> {
         isolation: None,
         jobs: None,
         exhaustive: None,
+        witness: None,
     };
     let mut reading = Reading { entry, expected: Vec::new() };
     let table = given.table()?;

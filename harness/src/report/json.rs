@@ -1,5 +1,6 @@
 //! The JSON of the contract. Its types are its schema.
 
+use super::witness_json::{self, WitnessResult};
 use crate::check::{Check, Family, Level, Profile, Verdict};
 use crate::observation::{Isolation, Style};
 use crate::run::{Judged, Outcome, Recording};
@@ -43,6 +44,8 @@ struct Subject<'a> {
     counts: Counts,
     /// The checks, in the catalogue's order.
     checks: Vec<CheckResult<'a>>,
+    /// What systemd made of it; null where it was not asked (`--witness systemd`).
+    witness: Option<WitnessResult<'a>>,
 }
 
 /// How many checks came to what.
@@ -124,7 +127,7 @@ struct Listed {
 
 // The words of the catalogue's own types, which know nothing of schemas.
 
-fn one_of(words: &[&str]) -> Schema {
+pub(super) fn one_of(words: &[&str]) -> Schema {
     json_schema!({ "type": "string", "enum": words })
 }
 
@@ -225,6 +228,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
                 duration_ms,
                 launches: o.launches(),
                 counts,
+                witness: o.witness.as_ref().map(witness_json::witness),
                 checks: o.judged.iter().map(|judged| result(judged, o.recording.record.style)).collect(),
             }
         })

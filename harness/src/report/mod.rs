@@ -6,6 +6,8 @@ pub mod junit;
 pub mod markdown;
 pub mod tap;
 pub mod terminal;
+mod witness;
+mod witness_json;
 
 use crate::check::{Failure, Verdict};
 use crate::observation::{Isolation, Text, printable};

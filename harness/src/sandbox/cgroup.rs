@@ -103,7 +103,9 @@ fn sweep(above: &OwnedFd, group: &OwnedFd, alive: &OwnedFd, name: &str) -> ! {
     }
     sys::close_range(from, i32::MAX);
     // Nobody writes to it: it ends when the last who holds the key is gone.
-    while poll(&mut [PollFd::new(alive.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+    while poll(&mut [PollFd::new(alive.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) == Err(nix::errno::Errno::EINTR)
+    {
+    }
     let group = path_of(group);
     // Since Linux 5.14; the end of their pid namespace ends them, too.
     let _ = fs::write(group.join("cgroup.kill"), "1");

@@ -41,7 +41,9 @@ pub(super) fn unit(
 fn plain(what: &str, path: &Path) -> Result<String, String> {
     match path.to_str() {
         Some(text) if text.trim() == text && !text.contains(is_hidden) => Ok(text.replace('%', "%%")),
-        _ => Err(format!("{what} has a name that no unit file can hold: {}", path.display().to_string().escape_debug())),
+        _ => {
+            Err(format!("{what} has a name that no unit file can hold: {}", path.display().to_string().escape_debug()))
+        }
     }
 }
 
