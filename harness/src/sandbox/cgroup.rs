@@ -47,29 +47,28 @@ pub(super) fn make() -> Result<(ControlGroup, Sweeper), String> {
     // the caller's own group.
     at("no cgroup namespace (unshare)", unshare(CloneFlags::CLONE_NEWCGROUP))?;
     let above = at("no cgroup v2 (fsmount)", sys::control_groups())?;
-    let name = |number: usize| format!("daemonspec-{}-{number}", nix::unistd::getpid());
-    let place = |number: &usize| path_of(&above).join(name(*number));
+    let me = nix::unistd::getpid();
     // A name may be taken: by a group of another pid namespace's, or one whose sweeper was killed.
-    let numbers = 0..MOST_NAMES;
-    let made = numbers.map(|number| (number, fs::create_dir(place(&number)))).find(|(_, made)| match made {
-        Err(error) => error.kind() != io::ErrorKind::AlreadyExists,
-        Ok(()) => true,
-    });
-    let (number, made) = made.ok_or_else(|| "no name for a control group is free".to_owned())?;
+    let names = (0..MOST_NAMES).map(|number| format!("daemonspec-{me}-{number}"));
+    let mut made = names.map(|name| (fs::create_dir(path_of(&above).join(&name)), name));
+    let is_taken = |made: &io::Result<()>| matches!(made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
+    let (made, name) =
+        made.find(|(made, _)| !is_taken(made)).ok_or_else(|| "no name for a control group is free".to_owned())?;
     at("making a control group", made)?;
-    let group = open(&place(&number), OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let place = path_of(&above).join(&name);
+    let group = open(&place, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
     let sweeper = at("opening a control group", group).and_then(|group| {
         let (alive, key) = at("pipe", pipe2(OFlag::O_CLOEXEC))?;
         match at("fork", sys::fork())? {
             ForkResult::Child => {
                 drop(key);
-                sweep(&above, &group, &alive, &name(number))
+                sweep(&above, &group, &alive, &name)
             }
             ForkResult::Parent { child } => Ok((ControlGroup(group), Sweeper { pid: child, key })),
         }
     });
     if sweeper.is_err() {
-        let _ = fs::remove_dir(place(&number));
+        let _ = fs::remove_dir(place);
     }
     sweeper
 }
