@@ -62,6 +62,7 @@ fn look_up(user: &str, subject: &str) -> Result<Account, RunError> {
 impl<'a> Run<'a> {
     pub(super) fn new(subject: &'a Subject, style: Style, isolation: Isolation) -> Result<Self, RunError> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
+        crate::trace::prepare();
         let directory = std::env::current_dir().map_err(|error| RunError::System {
             name: subject.name.clone(),
             what: format!("the current directory: {error}"),
