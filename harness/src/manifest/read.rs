@@ -39,6 +39,10 @@ pub struct Entry {
     pub exhaustive: Option<bool>,
     /// Who else is asked what it makes of the daemon.
     pub witness: Option<Manager>,
+    /// What it is written in, as a table of many shows it.
+    pub language: Option<String>,
+    /// What installs it, as a table of many shows it.
+    pub package: Option<String>,
 }
 
 /// Why a manifest cannot be used.
@@ -319,7 +323,7 @@ struct Reading {
 /// A key of a daemon's table: how it is taken in.
 type Take = fn(&mut Reading, Given<'_>) -> Result<(), Wrong>;
 
-/// Every key of a daemon's, in the order of the options they are named after; the last four have none.
+/// Every key of a daemon's, in the order of the options they are named after; the last six have none.
 const KEYS: &[(&str, Take)] = &[
     ("profile", |to, given| given.one_of().map(|profile| to.entry.profile = Some(profile))),
     ("pidfile", |to, given| given.word().map(|path| to.entry.subject.pidfile = Some(path.into()))),
@@ -351,6 +355,8 @@ const KEYS: &[(&str, Take)] = &[
     ("setup", |to, given| given.word().map(|line| to.entry.subject.setup = Some(line.to_owned()))),
     ("files", files),
     ("expect", expected),
+    ("language", |to, given| given.word().map(|language| to.entry.language = Some(language.to_owned()))),
+    ("package", |to, given| given.word().map(|package| to.entry.package = Some(package.to_owned()))),
 ];
 
 /// The keys of a daemon's table.
@@ -379,6 +385,8 @@ fn entry(given: &Given<'_>) -> Result<Entry, Wrong> {
         jobs: None,
         exhaustive: None,
         witness: None,
+        language: None,
+        package: None,
     };
     let mut reading = Reading { entry, expected: Vec::new() };
     let table = given.table()?;
@@ -522,13 +530,15 @@ mod tests {
         let entry = daemon(
             "profile = 'article'\npidfile = 'p'\nlog = 'l'\ncwd = '/c'\nuser = 'u'\nstop = 's'\ntimeout = 2\n\
              ready = ['unix:/s', 'file:/f']\nenv = { A = '1' }\nonly = ['new-session']\nskip = 'cwd-root'\n\
-             level = 'may'\nisolation = 'none'\njobs = 3\nexhaustive = true\nsetup = 'true'\nfiles.'./x/y' = '1'",
+             level = 'may'\nisolation = 'none'\njobs = 3\nexhaustive = true\nsetup = 'true'\nfiles.'./x/y' = '1'\n\
+             language = 'C'\npackage = 'pypi:x'",
         )
         .unwrap();
         let subject = entry.subject;
         assert_eq!((entry.profile, entry.level), (Some(Profile::Article), Some(Level::May)));
         assert_eq!((entry.isolation, entry.jobs), (Some(Wanted::None), Some(3)));
         assert_eq!(entry.exhaustive, Some(true));
+        assert_eq!((entry.language.as_deref(), entry.package.as_deref()), (Some("C"), Some("pypi:x")));
         assert_eq!((entry.only, entry.skip), (vec!["new-session"], vec!["cwd-root"]));
         assert_eq!((subject.pidfile, subject.log, subject.cwd), (Some("p".into()), Some("l".into()), "/c".into()));
         assert_eq!((subject.user.as_deref(), subject.stop.as_deref()), (Some("u"), Some("s")));
@@ -556,6 +566,8 @@ mod tests {
             ("\npidfile = 3", "line 4: `pidfile` must be a string, and this is an integer"),
             ("log = ''", "line 3: `log`: it is empty"),
             ("cwd = []", "line 3: `cwd` must be a string, and this is a list"),
+            ("language = ['C']", "`language` must be a string, and this is a list"),
+            ("package = ' '", "line 3: `package`: it is empty"),
             ("user = 1.5", "`user` must be a string, and this is a float"),
             ("stop = true", "`stop` must be a string, and this is a boolean"),
             ("stop = \"a\\u0000b\"", "`stop`: it has a NUL byte"),

@@ -67,6 +67,9 @@ pub fn write(subject: &Subject, watched: &Watched) -> Result<String, WriteError>
         text.pair("timeout", &subject.timeout.as_secs_f64().to_string());
     }
     daemon.files(&mut text);
+    text.comment("What it is written in and what installs it, for the table of `daemonspec matrix`:");
+    text.unknown("language", &quoted("C"));
+    text.unknown("package", &quoted("mydaemon"));
     let options = Options { profile: watched.profile, ..Options::default() };
     if let Some(check) = options.checks().iter().min_by_key(|check| check.level) {
         text.comment("Failures that are known, each with its reason:");
@@ -537,7 +540,15 @@ mod tests {
         let text = write(&Subject::new(["/usr/sbin/d"]), &watched(|_, _| {})).unwrap();
         let entry = entry(&text);
         assert_eq!((entry.subject.name.as_str(), &entry.subject.pidfile, &entry.subject.log), ("d", &None, &None));
-        for line in ["# pidfile = ", "# log = ", "# ready = ", "# stop = ", "# [daemon.d.expect]"] {
+        for line in [
+            "# pidfile = ",
+            "# log = ",
+            "# ready = ",
+            "# stop = ",
+            "# language = ",
+            "# package = ",
+            "# [daemon.d.expect]",
+        ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
         assert!(!text.contains("cwd") && !text.contains("user"), "{text}");
@@ -554,6 +565,7 @@ mod tests {
             let all: Vec<String> = text.lines().map(uncommented).collect();
             let entry = entry(&all.join("\n"));
             assert_eq!((entry.subject.expected.len(), entry.subject.cwd), (1, "/srv".into()), "{profile}");
+            assert_eq!((entry.language.as_deref(), entry.package.as_deref()), (Some("C"), Some("mydaemon")));
         }
     }
 
