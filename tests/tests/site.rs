@@ -21,6 +21,7 @@ const GUIDE: [(&str, &str); 4] = [
     ("Manifests", "guide/manifests.md"),
     ("Reading a report", "guide/reports.md"),
     ("A start as a timeline", "guide/timelines.md"),
+    ("systemd as a witness", "guide/systemd.md"),
 ];
 
 fn page(path: &str) -> String {
