@@ -16,6 +16,8 @@ pub struct Complaint {
     pub title: &'static str,
     /// The checks that are about that.
     pub checks: &'static [&'static str],
+    /// How systemd's start is unlike all those that checks are judged on, where that may be the reason.
+    pub unlike: Option<&'static str>,
     /// Where it is seen: in evidence, which is empty where it is not.
     seen: fn(&Witness) -> Vec<String>,
 }
@@ -32,20 +34,30 @@ pub static COMPLAINTS: &[Complaint] = &[
         id: "not-executed",
         title: "systemd could not execute the program",
         checks: &[],
+        unlike: Some("a shell runs what execve(2) does not: a script without `#!`"),
         seen: |w| logged(w, NOT_EXECUTED),
+    },
+    Complaint {
+        id: "launcher-stays",
+        title: "the process that was started did not end, and systemd waited for that in vain",
+        checks: &["launcher-exits"],
+        unlike: Some(
+            "started by process 1, without a terminal, a daemon may take itself to be in the background already and stay where \
+             it is; here a shell stands in between. Give it its foreground option, and Type=exec or notify",
+        ),
+        seen: launcher_stays,
     },
     Complaint {
         id: "start-timed-out",
         title: "the start did not come to an end",
         checks: &[
-            "launcher-exits",
             "pidfile-present-at-exit",
             "pidfile-names-main-process",
             "pidfile-format",
             "systemd-trusts-pidfile",
-            "ready-before-exit",
             "notify-ready",
         ],
+        unlike: None,
         seen: start_timed_out,
     },
     Complaint {
@@ -62,36 +74,42 @@ pub static COMPLAINTS: &[Complaint] = &[
             "pidfile-names-main-process",
             "systemd-trusts-pidfile",
         ],
+        unlike: None,
         seen: start_failed,
     },
     Complaint {
         id: "pidfile-not-there",
         title: "the PID file was not there when the launcher ended",
         checks: &["pidfile-present-at-exit", "systemd-trusts-pidfile"],
+        unlike: None,
         seen: |w| logged(w, PIDFILE_NOT_THERE),
     },
     Complaint {
         id: "pidfile-not-a-number",
         title: "the PID file did not hold a process id",
         checks: &["pidfile-format", "pidfile-present-at-exit", "systemd-trusts-pidfile"],
+        unlike: None,
         seen: |w| logged(w, PIDFILE_NOT_A_NUMBER),
     },
     Complaint {
         id: "pidfile-names-no-process",
         title: "the PID file did not name a process of the service's that stays",
         checks: &["pidfile-names-main-process", "pidfile-present-at-exit", "systemd-trusts-pidfile"],
+        unlike: None,
         seen: |w| logged(w, PIDFILE_NAMES_NO_PROCESS),
     },
     Complaint {
         id: "pidfile-of-a-stranger",
         title: "the PID file named a process outside the service, and was not to be trusted",
         checks: &["pidfile-owner", "pidfile-names-main-process", "pidfile-link-refused", "systemd-trusts-pidfile"],
+        unlike: None,
         seen: |w| logged(w, PIDFILE_OF_A_STRANGER),
     },
     Complaint {
         id: "not-our-child",
         title: "the main process is not systemd's child: its end would go unnoticed",
         checks: &["left-its-launcher", "no-leftover-processes", "pidfile-names-main-process"],
+        unlike: None,
         seen: |w| logged(w, NOT_OUR_CHILD),
     },
     Complaint {
@@ -104,12 +122,14 @@ pub static COMPLAINTS: &[Complaint] = &[
             "no-leftover-processes",
             "stays-in-foreground",
         ],
+        unlike: None,
         seen: another_main_process,
     },
     Complaint {
         id: "notification-refused",
         title: "a notification came from a process that may not send any",
         checks: &["notify-ready", "notify-stopping", "notify-socket-kept"],
+        unlike: None,
         seen: |w| logged(w, NOTIFICATION_REFUSED),
     },
     Complaint {
@@ -128,27 +148,31 @@ pub static COMPLAINTS: &[Complaint] = &[
             "pidfile-present-at-exit",
             "systemd-trusts-pidfile",
         ],
+        unlike: None,
         seen: restart_failed,
     },
     Complaint {
         id: "stop-timed-out",
         title: "the service did not stop, and was killed",
         checks: &["sigterm-stops", "stop-leaves-no-orphans"],
+        unlike: None,
         seen: stop_timed_out,
     },
     Complaint {
         id: "left-behind",
         title: "processes were left after the stop",
         checks: &["stop-leaves-no-orphans", "sigterm-stops"],
+        unlike: None,
         seen: left_behind,
     },
     Complaint {
         id: "stop-failed",
         title: "the service stopped as one that failed",
         checks: &["stop-status"],
+        unlike: None,
         seen: stop_failed,
     },
-    Complaint { id: "other", title: "systemd warned of something else", checks: &[], seen: other },
+    Complaint { id: "other", title: "systemd warned of something else", checks: &[], unlike: None, seen: other },
 ];
 
 // Words of systemd's (src/core/service.c, 237 to 257), and of those before that.
@@ -213,8 +237,23 @@ pub fn summary(state: &UnitState) -> String {
     words
 }
 
-fn start_timed_out(witness: &Witness) -> Vec<String> {
+/// Whether systemd was still waiting for the launcher: once that has ended, it says what is wrong with the PID file.
+fn is_launcher_awaited(witness: &Witness) -> bool {
+    let words = [PIDFILE_NOT_THERE, PIDFILE_NOT_A_NUMBER, PIDFILE_NAMES_NO_PROCESS, PIDFILE_OF_A_STRANGER];
+    let says = |line: &LogLine| words.iter().any(|words| says(line, words));
+    witness.service == ServiceType::Forking && !witness.started.log.iter().any(says)
+}
+
+fn timed_out(witness: &Witness) -> Vec<String> {
     if witness.started.is_active() { Vec::new() } else { logged(witness, START_TIMED_OUT) }
+}
+
+fn launcher_stays(witness: &Witness) -> Vec<String> {
+    if is_launcher_awaited(witness) { timed_out(witness) } else { Vec::new() }
+}
+
+fn start_timed_out(witness: &Witness) -> Vec<String> {
+    if is_launcher_awaited(witness) { Vec::new() } else { timed_out(witness) }
 }
 
 fn start_failed(witness: &Witness) -> Vec<String> {
@@ -288,6 +327,8 @@ fn other(witness: &Witness) -> Vec<String> {
 pub enum Standing {
     /// A check that is about it failed.
     Explained,
+    /// Those that are about it were kept; but systemd's start is unlike theirs.
+    Unlike,
     /// Those that are about it were kept.
     Disagrees,
     /// They were not all judged, or could not be.
@@ -296,12 +337,14 @@ pub enum Standing {
 
 impl Standing {
     /// All of them.
-    pub const ALL: &'static [Standing] = &[Standing::Explained, Standing::Disagrees, Standing::NotCompared];
+    pub const ALL: &'static [Standing] =
+        &[Standing::Explained, Standing::Unlike, Standing::Disagrees, Standing::NotCompared];
 
     /// The word that reports use.
     pub fn as_str(self) -> &'static str {
         match self {
             Standing::Explained => "explained",
+            Standing::Unlike => "unlike",
             Standing::Disagrees => "disagrees",
             Standing::NotCompared => "not-compared",
         }
@@ -363,14 +406,11 @@ impl Testimony {
         Some(testimony)
     }
 
-    /// Whether all was seen, and nothing in it contradicts a verdict.
+    /// Whether all was seen, and for each complaint a check has failed, as far as they could be compared.
     pub fn agrees(&self) -> bool {
-        self.unseen.is_empty() && !self.services.is_empty() && self.disagreements().next().is_none()
-    }
-
-    /// The complaints that contradict a verdict.
-    pub fn disagreements(&self) -> impl Iterator<Item = &Heard> {
-        self.services.iter().flat_map(|s| &s.complaints).filter(|heard| heard.standing == Standing::Disagrees)
+        let is_open = |heard: &Heard| matches!(heard.standing, Standing::Disagrees | Standing::Unlike);
+        let mut heard = self.services.iter().flat_map(|service| &service.complaints);
+        self.unseen.is_empty() && !self.services.is_empty() && !heard.any(is_open)
     }
 }
 
@@ -387,6 +427,8 @@ fn compare(witness: &Witness, profile: Profile, verdicts: &[(&'static Check, &Ve
             Standing::Explained
         } else if outside || !all_judged || ours.iter().any(|(_, verdict)| *verdict == "broken") {
             Standing::NotCompared
+        } else if complaint.unlike.is_some() {
+            Standing::Unlike
         } else {
             Standing::Disagrees
         };
@@ -420,7 +462,7 @@ mod tests {
             version: Text::new(b"systemd 252"),
             service: ServiceType::Forking,
             has_pidfile: true,
-            unit: Text::default(),
+            unit: Vec::new(),
             started,
             restarted: None,
             stopped,

@@ -45,8 +45,8 @@ pub struct Witness {
     pub service: ServiceType,
     /// Whether the unit has a `PIDFile=`.
     pub has_pidfile: bool,
-    /// The unit file.
-    pub unit: Text,
+    /// The unit file, line by line.
+    pub unit: Vec<Text>,
     /// After `systemctl start`, at rest.
     pub started: UnitState,
     /// After `systemctl restart`, at rest; only where the start was a success.

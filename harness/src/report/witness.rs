@@ -86,11 +86,16 @@ fn of_complaint(heard: &Heard) -> Line {
     let (tone, word) = match standing {
         Standing::Explained => (Tone::Dull, "complains"),
         Standing::NotCompared => (Tone::Dull, "complains, which was not compared"),
+        // Nobody is wrong, and yet it does not run there.
+        Standing::Unlike => (Tone::Bad, "refuses what a shell starts"),
         Standing::Disagrees => (Tone::Bad, "disagrees"),
     };
     let mut fields: Vec<(&'static str, String)> = evidence.iter().map(|line| ("systemd", shown(line))).collect();
     fields
         .push(("checks", if ours.is_empty() { "no check is about that".to_owned() } else { listed(ours, *standing) }));
+    if let Some(why) = complaint.unlike.filter(|_| *standing == Standing::Unlike) {
+        fields.push(("perhaps", why.to_owned()));
+    }
     Line { tone, text: format!("systemd {word}: {} ({})", complaint.title, complaint.id), fields }
 }
 

@@ -26,8 +26,8 @@ struct ServiceResult<'a> {
     #[serde(rename = "type")]
     #[schemars(schema_with = "service_type")]
     service: &'static str,
-    /// The unit file.
-    unit: &'a str,
+    /// The unit file, line by line.
+    unit: Vec<&'a str>,
     /// After `systemctl start`.
     started: State<'a>,
     /// After `systemctl restart`; null where the start failed.
@@ -66,8 +66,8 @@ struct ComplaintResult<'a> {
     id: &'static str,
     /// What it is about.
     title: &'static str,
-    /// `explained`: a check that is about it failed. `disagrees`: those that are about it were kept. `not-compared`: they
-    /// were not all judged.
+    /// `explained`: a check that is about it failed. `disagrees`: those that are about it were kept. `unlike`: so they were,
+    /// and systemd's start is unlike theirs, which may be why. `not-compared`: they were not all judged.
     #[schemars(schema_with = "standing")]
     standing: &'static str,
     /// What systemd says, and shows.
@@ -76,6 +76,8 @@ struct ComplaintResult<'a> {
     checks: &'static [&'static str],
     /// Those of them that failed.
     failed: Vec<&'static str>,
+    /// How systemd's start is unlike those that they are judged on; where `standing` says so.
+    perhaps: Option<&'static str>,
 }
 
 fn service_type(_: &mut SchemaGenerator) -> Schema {
@@ -100,7 +102,7 @@ fn service(service: &Service) -> ServiceResult<'_> {
     let Service { witness, complaints } = service;
     ServiceResult {
         service: witness.service.as_str(),
-        unit: witness.unit.as_str(),
+        unit: witness.unit.iter().map(Text::as_str).collect(),
         started: state(&witness.started),
         restarted: witness.restarted.as_ref().map(state),
         stopped: state(&witness.stopped),
@@ -130,5 +132,6 @@ fn complaint(heard: &Heard) -> ComplaintResult<'_> {
         evidence,
         checks: complaint.checks,
         failed: ours.iter().filter(|(_, verdict)| *verdict == "fail").map(|(id, _)| *id).collect(),
+        perhaps: complaint.unlike.filter(|_| *standing == Standing::Unlike),
     }
 }

@@ -87,7 +87,7 @@ impl World<'_> {
             version: version(&manager.log),
             service,
             has_pidfile: service == ServiceType::Forking && self.subject.pidfile.is_some(),
-            unit: Text::new(unit.as_bytes()),
+            unit: unit.lines().map(|line| Text::new(line.as_bytes())).collect(),
             started,
             restarted,
             stopped,
