@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use clap::ValueEnum;
+use daemonspec::check::witness::COMPLAINTS;
 use daemonspec::check::{Family, Profile, catalogue};
 use daemonspec::{cli, manifest};
 use mdbook_driver::MDBook;
@@ -153,6 +154,10 @@ fn the_guide_names_what_there_is() {
     }
     for key in manifest::keys() {
         assert!(manifests.contains(&format!("\n| `{key}` |")), "{key}");
+    }
+    let witness = page("guide/systemd.md");
+    for complaint in COMPLAINTS {
+        assert!(witness.contains(&format!("\n| `{}` |", complaint.id)), "{}", complaint.id);
     }
     for format in cli::Format::value_variants().iter().filter_map(ValueEnum::to_possible_value) {
         assert!(reports.contains(&format!("\n| `{}` |", format.get_name())), "{format:?}");

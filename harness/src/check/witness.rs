@@ -94,7 +94,7 @@ pub static COMPLAINTS: &[Complaint] = &[
     Complaint {
         id: "pidfile-names-no-process",
         title: "the PID file did not name a process of the service's that stays",
-        checks: &["pidfile-names-main-process", "pidfile-present-at-exit", "systemd-trusts-pidfile"],
+        checks: &["pidfile-names-main-process", "pidfile-present-at-exit", "systemd-trusts-pidfile", "daemon-stays-up"],
         unlike: None,
         seen: |w| logged(w, PIDFILE_NAMES_NO_PROCESS),
     },
@@ -110,7 +110,17 @@ pub static COMPLAINTS: &[Complaint] = &[
         title: "the main process is not systemd's child: its end would go unnoticed",
         checks: &["left-its-launcher", "no-leftover-processes", "pidfile-names-main-process"],
         unlike: None,
-        seen: |w| logged(w, NOT_OUR_CHILD),
+        seen: |w| alien(w, false),
+    },
+    Complaint {
+        id: "not-yet-our-child",
+        title: "the main process was not yet systemd's child when the launcher ended: its end may go unnoticed",
+        checks: &["left-its-launcher"],
+        unlike: Some(
+            "the process between launcher and daemon ended after the launcher, a race that is lost now and then: have the launcher \
+             wait for it",
+        ),
+        seen: |w| alien(w, true),
     },
     Complaint {
         id: "another-main-process",
@@ -186,10 +196,11 @@ const PIDFILE_OF_A_STRANGER: &[&str] =
 const NOT_OUR_CHILD: &[&str] = &["which is not our child"];
 const NOTIFICATION_REFUSED: &[&str] = &["but reception only permitted", "but reception is disabled"];
 const START_TIMED_OUT: &[&str] = &["start operation timed out"];
-const KILLED: &[&str] = &["timed out. Killing", "with signal SIGKILL", "still around after SIGKILL"];
+const KILLED: &[&str] = &["timed out. Killing", "still around after SIGKILL"];
 const LEFT_BEHIND: &[&str] = &["left-over process", "remains running after unit stopped"];
 /// What follows from something that is a complaint of its own.
-const CONSEQUENCES: &[&str] = &["Failed with result", "rocess exited, code=", "timed out", "Failed to kill"];
+const CONSEQUENCES: &[&str] =
+    &["with signal SIGKILL", "Failed with result", "rocess exited, code=", "timed out", "Failed to kill"];
 
 /// The gravest line that is no complaint (syslog(3)): a notice.
 const NOTICE: u8 = 5;
@@ -265,6 +276,16 @@ fn restart_failed(witness: &Witness) -> Vec<String> {
     witness.restarted.iter().filter(|state| !state.is_active()).map(|state| line("restart", state)).collect()
 }
 
+/// The lines that say that the main process is not systemd's child, of when it had become that by the time all was at `rest`,
+/// or of when it had not.
+fn alien(witness: &Witness, at_rest: bool) -> Vec<String> {
+    let of = |(when, state): (&str, &UnitState)| {
+        let lines = state.log.iter().filter(|line| says(line, NOT_OUR_CHILD) && state.is_adopted == at_rest);
+        lines.map(|line| format!("{when}: {}", line.text.short(300))).collect::<Vec<_>>()
+    };
+    states(witness).flat_map(of).collect()
+}
+
 fn another_main_process(witness: &Witness) -> Vec<String> {
     let mut found = Vec::new();
     for (when, state) in states(witness).filter(|(when, state)| *when != "stop" && state.is_active()) {
@@ -288,7 +309,9 @@ fn stop_timed_out(witness: &Witness) -> Vec<String> {
 
 fn left_behind(witness: &Witness) -> Vec<String> {
     let left = witness.stopped.processes.iter().map(|p| format!("stop: pid {} ({}) is left", p.pid, p.name));
-    logged(witness, LEFT_BEHIND).into_iter().chain(left).collect()
+    // systemd does not wait for the end of a process that is not its child.
+    let expected = !logged(witness, NOT_OUR_CHILD).is_empty();
+    logged(witness, LEFT_BEHIND).into_iter().filter(|_| !expected).chain(left).collect()
 }
 
 fn stop_failed(witness: &Witness) -> Vec<String> {
@@ -452,6 +475,7 @@ mod tests {
             main_ended: None,
             control_ended: None,
             daemon: Some(7),
+            is_adopted: true,
             processes: Vec::new(),
             log: log.collect(),
         }

@@ -74,6 +74,8 @@ pub struct UnitState {
     pub control_ended: Option<Exit>,
     /// The daemon: which process this harness takes for it.
     pub daemon: Option<Pid>,
+    /// Whether that is a child of systemd's.
+    pub is_adopted: bool,
     /// The service's processes.
     pub processes: Vec<Member>,
     /// What the manager logged of the unit meanwhile.

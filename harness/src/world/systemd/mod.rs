@@ -137,6 +137,7 @@ impl World<'_> {
             main_ended,
             control_ended: log.iter().find_map(|line| control_process(line.text.as_str())),
             daemon: daemon.and_then(inner),
+            is_adopted: processes.iter().any(|p| Some(p.pid) == daemon && p.ppid == manager),
             processes: processes
                 .iter()
                 .filter(alive)
