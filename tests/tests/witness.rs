@@ -176,7 +176,7 @@ fn groups() -> Vec<PathBuf> {
 /// A run that is killed outright leaves no control group, and no systemd.
 fn killed() -> Result<(), Failed> {
     let mut run = Command::new(program("daemonspec"))
-        .args(["check", "--witness", "systemd", "--only", "pidfile-format", "--timeout", "30", "--"])
+        .args(["check", "--witness", "systemd", "--only", "pidfile-format", "--timeout", "2", "--"])
         .arg(program("defective-daemon"))
         .args(["ignores-sigterm", "--pid-file", "/run/d.pid", "--log-file", "/run/d.log"])
         .stdout(Stdio::null())

@@ -86,13 +86,17 @@ fn of_complaint(heard: &Heard) -> Line {
     let (tone, word) = match standing {
         Standing::Explained => (Tone::Dull, "complains"),
         Standing::NotCompared => (Tone::Dull, "complains, which was not compared"),
-        // Nobody is wrong, and yet it does not run there.
-        Standing::Unlike => (Tone::Bad, "refuses what a shell starts"),
+        // Nobody is wrong, and yet it does not run there as it should.
+        Standing::Unlike => (Tone::Bad, "complains of what no check sees"),
         Standing::Disagrees => (Tone::Bad, "disagrees"),
     };
     let mut fields: Vec<(&'static str, String)> = evidence.iter().map(|line| ("systemd", shown(line))).collect();
-    fields
-        .push(("checks", if ours.is_empty() { "no check is about that".to_owned() } else { listed(ours, *standing) }));
+    let checks = match (ours.is_empty(), complaint.checks) {
+        (false, _) => listed(ours, *standing),
+        (true, []) => "no check is about that".to_owned(),
+        (true, about) => format!("not judged: {}", about.join(", ")),
+    };
+    fields.push(("checks", checks));
     if let Some(why) = complaint.unlike.filter(|_| *standing == Standing::Unlike) {
         fields.push(("perhaps", why.to_owned()));
     }
