@@ -53,7 +53,11 @@ fn of_service(service: &Service) -> Vec<Line> {
     let Service { witness, complaints } = service;
     let tone = if complaints.is_empty() { Tone::Good } else { Tone::Dull };
     let text = shown(&format!("{} as Type={}: {}", witness.version, witness.service, verdict(witness)));
-    let mut all = vec![Line { tone, text, fields: Vec::new() }];
+    // What it says itself is the best hint at why it did not come up.
+    let journal = &witness.said;
+    let is_hint = !witness.started.is_active() && journal.bytes > 0;
+    let fields = if is_hint { vec![("journal", shown(&journal.text.short(300)))] } else { Vec::new() };
+    let mut all = vec![Line { tone, text, fields }];
     all.extend(complaints.iter().map(of_complaint));
     all
 }
