@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use daemonspec::check::witness::{COMPLAINTS, Heard, Standing, Testimony};
-use daemonspec::check::{Profile, find};
+use daemonspec::check::{Profile, Verdict, find};
 use daemonspec::manifest::{self, Entry};
 use daemonspec::observation::{ServiceType, Style};
 use daemonspec::run::{self, Manager, Options};
@@ -67,6 +67,12 @@ fn testimony(subject: &Subject, profile: Profile) -> Result<Testimony, Failed> {
     let only = about_systemd(profile);
     let options = Options { profile, only, witness: Some(Manager::Systemd), ..Options::default() };
     let outcome = run::check(subject, &options, &|_| {}).map_err(|error| error.to_string())?;
+    for judged in &outcome.judged {
+        // What was not seen cannot be compared, and a reader wants to know why.
+        if let Verdict::Broken(why) = &judged.verdict {
+            eprintln!("{}: {} not observed: {why}", subject.name, judged.check.id);
+        }
+    }
     let testimony = outcome.witness.ok_or("systemd was not asked")?;
     match testimony.unseen.first() {
         Some((_, why)) => Err(format!("not observed: {why}").into()),

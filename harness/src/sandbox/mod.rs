@@ -259,7 +259,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
         Ok(user) => user,
         Err(Refusal { why, forbidden }) => {
             answer(Answer::Refused { why, forbidden });
-            sweeper.map(cgroup::Sweeper::finish);
+            sweeper.into_iter().for_each(cgroup::Sweeper::finish);
             sys::exit_now(0);
         }
     };
@@ -292,7 +292,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
             sys::close_range(ANSWER, ANSWER);
             wait_for_init(child);
             drop(alive_writer);
-            sweeper.map(cgroup::Sweeper::finish);
+            sweeper.into_iter().for_each(cgroup::Sweeper::finish);
             sys::exit_now(0);
         }
         Err(error) => {
