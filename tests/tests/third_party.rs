@@ -47,7 +47,7 @@ fn is_installed(program: &str) -> bool {
 fn judge(entry: &Entry, expected: &Expected) -> Result<(), Failed> {
     let program = entry.subject.command[0].to_string_lossy();
     if !is_installed(&program) {
-        return Err(format!("{program} is not installed; ci/install-third-party does that").into());
+        return Err(format!("{program} is not installed; ci/field/install does that").into());
     }
     let mut subject = entry.subject.clone();
     // Ordinary users have no sbin on their PATH, and daemons live there.

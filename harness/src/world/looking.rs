@@ -196,7 +196,10 @@ impl World<'_> {
                 return Ok(true);
             }
             let Some(pulse) = world.pulse.as_ref().filter(|_| world.main_lives()) else { return Ok(true) };
-            if before.is_out_of_reach || before.pulse.as_ref() == Some(pulse) {
+            // A signal that is blocked while the main loop waits comes through at its next turn, though nothing ran so far.
+            let waits_for_its_turn =
+                || world.main.as_ref().is_some_and(|main| !observe::pending_signals(main.pid).is_empty());
+            if before.is_out_of_reach || before.pulse.as_ref() == Some(pulse) && !waits_for_its_turn() {
                 return Ok(true);
             }
             let waits = observe::waits(&world.member_pids());

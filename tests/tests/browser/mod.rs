@@ -158,7 +158,7 @@ pub(crate) fn run(tests: &[(&'static str, fn())]) -> ! {
     let trials = tests.iter().map(|&(name, test)| {
         let run = move || {
             if missing {
-                return Err(Failed::from(format!("{CHROMIUM} is not installed; ci/install-third-party does that")));
+                return Err(Failed::from(format!("{CHROMIUM} is not installed; ci/field/install does that")));
             }
             test();
             Ok(())
