@@ -1,7 +1,7 @@
 //! The command line, as types. Nothing is done here.
 
 use crate::check::{Level, Profile};
-use crate::run::Wanted;
+use crate::run::{Manager, Wanted};
 use crate::subject::{LONGEST_TIMEOUT, Ready, Subject};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -102,6 +102,9 @@ pub struct Judging {
     /// Also the traced checks that repeat the start once for each of its calls
     #[arg(long)]
     pub exhaustive: bool,
+    /// Also have it started, restarted and stopped by a real systemd in the sandbox, and compare (as root)
+    #[arg(long, value_name = "NAME")]
+    pub witness: Option<Manager>,
 }
 
 /// Options of `matrix`.

@@ -275,6 +275,7 @@ fn options(profile: Option<Profile>, cli: &Judging, entry: Option<&Entry>) -> Re
         isolation: cli.isolation.map_or(otherwise.isolation, Into::into),
         exhaustive: cli.exhaustive || otherwise.exhaustive,
         jobs: cli.jobs.map_or(otherwise.jobs, usize::from),
+        witness: cli.witness.or(otherwise.witness),
     })
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use clap::ValueEnum;
+use daemonspec::check::witness::COMPLAINTS;
 use daemonspec::check::{Family, Profile, catalogue};
 use daemonspec::{cli, manifest};
 use mdbook_driver::MDBook;
@@ -16,7 +17,7 @@ use std::sync::LazyLock;
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
 /// The pages before the catalogue's.
-const GUIDE: [(&str, &str); 7] = [
+const GUIDE: [(&str, &str); 8] = [
     ("Profiles", "guide/profiles.md"),
     ("Manifests", "guide/manifests.md"),
     ("Reading a report", "guide/reports.md"),
@@ -24,6 +25,7 @@ const GUIDE: [(&str, &str); 7] = [
     ("How long a start takes", "guide/benchmarks.md"),
     ("Many daemons side by side", "guide/matrix.md"),
     ("The field", "field.md"),
+    ("systemd as a witness", "guide/systemd.md"),
 ];
 
 fn page(path: &str) -> String {
@@ -155,6 +157,10 @@ fn the_guide_names_what_there_is() {
     }
     for key in manifest::keys() {
         assert!(manifests.contains(&format!("\n| `{key}` |")), "{key}");
+    }
+    let witness = page("guide/systemd.md");
+    for complaint in COMPLAINTS {
+        assert!(witness.contains(&format!("\n| `{}` |", complaint.id)), "{}", complaint.id);
     }
     for format in cli::Format::value_variants().iter().filter_map(ValueEnum::to_possible_value) {
         assert!(reports.contains(&format!("\n| `{}` |", format.get_name())), "{format:?}");

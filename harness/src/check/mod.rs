@@ -18,6 +18,7 @@ mod robustness;
 mod session;
 mod signals;
 mod steered;
+pub mod witness;
 
 #[cfg(test)]
 pub(crate) use lifecycle::OBSTACLES;

@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Level, Profile, UnknownName, find};
 use crate::observation::{Text, printable};
-use crate::run::{Options, Wanted};
+use crate::run::{Manager, Options, Wanted};
 use crate::subject::{LONGEST_TIMEOUT, Ready, Subject};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -39,6 +39,8 @@ pub struct Entry {
     pub jobs: Option<usize>,
     /// Whether what repeats the start once for each of its calls is done too.
     pub exhaustive: Option<bool>,
+    /// Who else is asked what it makes of the daemon.
+    pub witness: Option<Manager>,
     /// What it is written in, as a table of many shows it.
     pub language: Option<String>,
     /// What installs it, as a table of many shows it.
@@ -58,6 +60,7 @@ impl Entry {
             level: self.level.unwrap_or(default.level),
             isolation: self.isolation.unwrap_or(default.isolation),
             jobs: self.jobs.unwrap_or(default.jobs),
+            witness: self.witness,
             exhaustive: self.exhaustive.unwrap_or(default.exhaustive),
         }
     }
@@ -383,6 +386,7 @@ const KEYS: &[(&str, Take)] = &[
     ("isolation", |to, given| given.one_of().map(|wanted| to.entry.isolation = Some(wanted))),
     ("jobs", |to, given| given.count().map(|jobs| to.entry.jobs = Some(jobs))),
     ("exhaustive", |to, given| given.boolean().map(|wanted| to.entry.exhaustive = Some(wanted))),
+    ("witness", |to, given| given.one_of().map(|wanted| to.entry.witness = Some(wanted))),
     ("command", command),
     ("setup", |to, given| given.word().map(|line| to.entry.subject.setup = Some(line.to_owned()))),
     ("files", files),
@@ -416,6 +420,7 @@ fn entry(given: &Given<'_>) -> Result<Entry, Wrong> {
         isolation: None,
         jobs: None,
         exhaustive: None,
+        witness: None,
         language: None,
         package: None,
         here: None,

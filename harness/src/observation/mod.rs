@@ -10,6 +10,7 @@ mod process;
 mod text;
 mod trace;
 mod trials;
+mod witness;
 
 pub use acts::{BY_ITSELF, Hold, Holder, Kept, Notice, Pipes, Release, Stop, Stranger, Treatment};
 pub use files::{FileFound, FileSeen, parse_pid};
@@ -19,6 +20,7 @@ pub use text::Text;
 pub(crate) use text::{is_hidden, printable};
 pub use trace::{Call, Event, Trace, Traced, What};
 pub use trials::{Done, Instances, Series, Trial};
+pub use witness::{LogLine, Member, ServiceType, UnitState, Witness};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -58,6 +60,8 @@ pub enum Seen {
     Trial(Box<Trial>),
     /// How many of those there were.
     Series(Series),
+    /// What a service manager made of it.
+    Witness(Box<Witness>),
     /// Whether something could be shown to be so.
     Fact(bool),
     /// A part that could not be carried out, and why.
@@ -148,6 +152,8 @@ impl Observation {
         trace: Trace -> Trace;
         /// The numbers of a series.
         series: Series -> Series;
+        /// The testimony of that name.
+        witness: Witness -> Witness;
         /// The fact of that name.
         fact: Fact -> bool;
     }
@@ -173,6 +179,7 @@ impl Observation {
             // The one that was held or ended before it was over is recorded as what became of it.
             Seen::Trial(trial) if matches!(trial.deed, Done::Killed | Done::Terminated) => 1,
             Seen::Trial(trial) if trial.deed == Done::Overtaken => 2,
+            Seen::Witness(witness) => 1 + usize::from(witness.restarted.is_some()),
             _ => 0,
         };
         self.seen.iter().map(|(_, seen)| of(seen)).sum()

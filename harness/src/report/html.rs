@@ -3,6 +3,7 @@
 //! The markup is in report.html, beside this file. The template escapes all that it is given but the checks' pages, which are
 //! ours and rendered here.
 
+use super::witness::{self, Line};
 use super::{Standing, UNEXPECTED, command, counts, place, shown, take_out, verdict};
 use crate::check::{Check, Failure, Family, Level, catalogue};
 use crate::run::{Judged, Outcome};
@@ -32,6 +33,8 @@ struct Subject<'a> {
     level: Level,
     milliseconds: String,
     counts: String,
+    /// What systemd made of it.
+    testimony: Vec<Line>,
     tally: Vec<Tally>,
     families: Vec<Rows<'a>>,
 }
@@ -156,6 +159,7 @@ fn subject(number: usize, outcome: &Outcome) -> Subject<'_> {
         level: outcome.level,
         milliseconds: format!("{:.0}", outcome.duration.as_secs_f64() * 1000.0),
         counts: counts(outcome),
+        testimony: outcome.witness.iter().flat_map(witness::lines).collect(),
         tally,
         families,
     }

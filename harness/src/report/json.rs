@@ -1,6 +1,7 @@
 //! The JSON of the contract. Its types are its schema.
 
 use super::matrix::Row;
+use super::witness_json::{self, WitnessResult};
 use crate::check::{Check, Family, Level, Profile, Verdict};
 use crate::observation::{Isolation, Style, Text};
 use crate::run::{Judged, Outcome, Recording};
@@ -50,6 +51,8 @@ struct Subject<'a> {
     counts: Counts,
     /// The checks, in the catalogue's order.
     checks: Vec<CheckResult<'a>>,
+    /// What systemd made of it; null where it was not asked (`--witness systemd`).
+    witness: Option<WitnessResult<'a>>,
 }
 
 /// How many checks came to what.
@@ -131,7 +134,7 @@ struct Listed {
 
 // The words of the catalogue's own types, which know nothing of schemas.
 
-fn one_of(words: &[&str]) -> Schema {
+pub(super) fn one_of(words: &[&str]) -> Schema {
     json_schema!({ "type": "string", "enum": words })
 }
 
@@ -244,6 +247,7 @@ fn subject(outcome: &Outcome) -> Subject<'_> {
         package: None,
         reason: None,
         counts: Counts { pass: count("pass"), fail: count("fail"), skip: count("skip"), broken: count("broken") },
+        witness: outcome.witness.as_ref().map(witness_json::witness),
         checks: outcome.judged.iter().map(|judged| result(judged, outcome.recording.record.style)).collect(),
     }
 }
@@ -262,6 +266,7 @@ fn not_judged<'a>(row: &'a Row, why: &'a str) -> Subject<'a> {
         reason: Some(why),
         counts: Counts { pass: 0, fail: 0, skip: 0, broken: 0 },
         checks: Vec::new(),
+        witness: None,
     }
 }
 

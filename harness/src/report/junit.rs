@@ -3,7 +3,9 @@
 //! Every failure is a `failure`, of whatever level; its `type` is the level, and the exit status of the run says whether it
 //! counted. Without timestamps, so that the same observations give the same bytes; `time` of the suite aside.
 
+use super::witness::{self, Tone};
 use super::{Standing, UNEXPECTED, command, shown, take_out};
+use crate::check::witness::Testimony;
 use crate::check::{Check, Failure};
 use crate::run::{Judged, Outcome};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
@@ -27,6 +29,7 @@ fn suite(outcome: &Outcome) -> TestSuite {
         Property::new("level", outcome.level.as_str()),
     ]);
     suite.add_test_cases(outcome.judged.iter().map(case));
+    suite.add_test_cases(outcome.witness.iter().map(testimony));
     suite
 }
 
@@ -64,6 +67,30 @@ fn case(judged: &Judged) -> TestCase {
     };
     let mut case = TestCase::new(check.id, status);
     case.set_classname(check.family.as_str());
+    case
+}
+
+/// What systemd made of it: a case of its own, which fails where systemd disagrees.
+fn testimony(testimony: &Testimony) -> TestCase {
+    let lines = witness::lines(testimony);
+    let said: String = lines.iter().map(|line| format!("{}\n", line.all())).collect();
+    let bad = lines.iter().find(|line| line.tone == Tone::Bad);
+    let unseen = testimony.unseen.first();
+    let status = match (bad, unseen) {
+        (Some(line), _) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_type("witness").set_message(line.text.as_str()).set_description(said.as_str());
+            status
+        }
+        (None, Some((_, why))) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(shown(why));
+            status
+        }
+        (None, None) => TestCaseStatus::success(),
+    };
+    let mut case = TestCase::new("systemd", status);
+    case.set_classname("witness").set_system_out(said);
     case
 }
 

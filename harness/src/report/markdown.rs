@@ -4,6 +4,7 @@
 //! numeric reference. Such a reference never begins markup, not in a table either, where a code span's backslashes would
 //! be read in more than one way.
 
+use super::witness::{self, Line, Tone};
 use super::{Standing, UNEXPECTED, command, counts, place, shown, take_out, verdict};
 use crate::check::Failure;
 use crate::run::{Judged, Outcome};
@@ -54,6 +55,7 @@ fn subject(out: &mut String, outcome: &Outcome) {
             details(out, judged);
         }
     }
+    testimony(out, outcome);
     folded(out, outcome, "Waived", |s| match s {
         Standing::Waived(_, why) => Some(code(why, VALUE)),
         _ => None,
@@ -98,6 +100,23 @@ fn details(out: &mut String, judged: &Judged) {
         item(out, "source", &escaped(source, VALUE));
     }
     let _ = writeln!(out, "\n</details>");
+}
+
+/// What systemd made of it.
+fn testimony(out: &mut String, outcome: &Outcome) {
+    let Some(testimony) = &outcome.witness else { return };
+    out.push('\n');
+    for Line { tone, text, fields } in witness::lines(testimony) {
+        let sign = match tone {
+            Tone::Good => "✅",
+            Tone::Dull => "💬",
+            Tone::Bad => "⚠️",
+        };
+        let _ = writeln!(out, "- {sign} {}", escaped(&text, VALUE));
+        for (name, value) in fields.iter().take(EVIDENCE) {
+            let _ = writeln!(out, "  - {name}: {}", code(value, VALUE));
+        }
+    }
 }
 
 fn item(out: &mut String, name: &str, value: &str) {

@@ -7,6 +7,8 @@ pub mod markdown;
 pub mod matrix;
 pub mod tap;
 pub mod terminal;
+mod witness;
+mod witness_json;
 
 use crate::check::{Failure, Verdict};
 use crate::observation::{Isolation, Text, printable};

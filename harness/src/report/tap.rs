@@ -3,6 +3,7 @@
 //! A failure that does not count, because it is waived or below the level of the run, is a TODO: the subject's own test
 //! point is `ok` just where the run's exit status is 0.
 
+use super::witness::{self, Line};
 use super::{Standing, UNEXPECTED, counts, shown, take_out, verdict};
 use crate::check::Failure;
 use crate::run::{Judged, Outcome};
@@ -18,6 +19,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
     for (index, outcome) in outcomes.iter().enumerate() {
         let _ = writeln!(out, "# Subtest: {}", escaped(&outcome.name));
         subject(&mut out, outcome);
+        testimony(&mut out, outcome);
         let not = if outcome.conforms() { "" } else { "not " };
         let said = format!("{} {}: {}", outcome.name, verdict(outcome), counts(outcome));
         let _ = writeln!(out, "{not}ok {} - {}", index + 1, escaped(&said));
@@ -47,6 +49,17 @@ fn subject(out: &mut String, outcome: &Outcome) {
         let _ = writeln!(out, "{}", line.trim_end());
         if !ok {
             diagnosis(out, judged);
+        }
+    }
+}
+
+/// What systemd made of it: comments, since it is no promise of the daemon's.
+fn testimony(out: &mut String, outcome: &Outcome) {
+    let Some(testimony) = &outcome.witness else { return };
+    for Line { text, fields, .. } in witness::lines(testimony) {
+        let _ = writeln!(out, "{SUBTEST}# {text}");
+        for (name, value) in fields {
+            let _ = writeln!(out, "{SUBTEST}#   {name}: {value}");
         }
     }
 }

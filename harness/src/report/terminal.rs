@@ -2,6 +2,7 @@
 //!
 //! Styles are always written; whoever prints strips them where they do not belong.
 
+use super::witness::{self, Line, Tone};
 use crate::check::{Check, Failure, Level, Verdict};
 use crate::observation::{Isolation, printable};
 use crate::run::{Judged, Outcome};
@@ -51,6 +52,7 @@ fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
         one(out, judged, verbose);
     }
     unobserved(out, &outcome.judged);
+    testimony(out, outcome);
     let failed: Vec<String> = [Level::Must, Level::Should, Level::May]
         .into_iter()
         .map(|level| (level, outcome.judged.iter().filter(|j| is_failure(j) && j.check.level == level).count()))
@@ -148,6 +150,21 @@ fn unobserved<'a>(out: &mut String, judged: impl IntoIterator<Item = &'a Judged>
             if ids.len() <= 3 { ids.join(", ") } else { format!("{} and {} more", ids[..2].join(", "), ids.len() - 2) };
         wrapped(out, &format!("{DULL}?{DULL:#}     "), 6, &format!("{why}: {named}"));
     }
+}
+
+/// What systemd made of it.
+fn testimony(out: &mut String, outcome: &Outcome) {
+    let Some(testimony) = &outcome.witness else { return };
+    for Line { tone, text, fields } in witness::lines(testimony) {
+        let (style, word) = match tone {
+            Tone::Good => (GOOD, "init"),
+            Tone::Dull => (DULL, "init"),
+            Tone::Bad => (BAD, "INIT"),
+        };
+        wrapped(out, &format!("{style}{word:<5}{style:#} "), 6, &text);
+        fields.iter().take(6).for_each(|(name, value)| field(out, name, value));
+    }
+    out.push('\n');
 }
 
 fn details(out: &mut String, judged: &Judged, failure: &Failure) {

@@ -23,7 +23,7 @@ pub use tracing::trace;
 pub use watching::{Watched, watch};
 
 use crate::check::{Check, Level, Profile, Record, UnknownName, catalogue};
-use crate::observation::{Text, Unseen};
+use crate::observation::{Seen, Text, Unseen};
 use crate::sandbox::SandboxError;
 use crate::scenario::{SCENARIOS, SERIES, Scenario, Series};
 use crate::subject::Subject;
@@ -56,6 +56,24 @@ impl std::str::FromStr for Wanted {
     }
 }
 
+/// A manager of services that can be asked what it makes of a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// systemd, as it is installed, booted in a sandbox.
+    Systemd,
+}
+
+impl std::str::FromStr for Manager {
+    type Err = UnknownName;
+
+    fn from_str(word: &str) -> Result<Self, UnknownName> {
+        match word {
+            "systemd" => Ok(Manager::Systemd),
+            _ => Err(UnknownName::new("witness", word, ["systemd"])),
+        }
+    }
+}
+
 /// What to judge, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -74,6 +92,8 @@ pub struct Options {
     /// Whether what repeats the start once for each of its calls is done too. Where a check of that kind is named in `only`, it
     /// is.
     pub exhaustive: bool,
+    /// Who else is asked what it makes of the subject.
+    pub witness: Option<Manager>,
 }
 
 impl Default for Options {
@@ -86,6 +106,7 @@ impl Default for Options {
             isolation: Wanted::Auto,
             jobs: std::thread::available_parallelism().map_or(1, Into::into),
             exhaustive: false,
+            witness: None,
         }
     }
 }
@@ -232,6 +253,18 @@ fn check_with(
     Recording { name, command, expected, duration: began.elapsed(), record }.judge(options)
 }
 
+/// Why a scenario, or a part of it, was not seen.
+fn why_unseen(seen: &performing::Seen) -> Option<&str> {
+    let unseen = match seen {
+        Err(unseen) => Some(unseen),
+        Ok(seen) => seen.seen.iter().find_map(|(_, seen)| match seen {
+            Seen::Unseen(unseen) => Some(unseen),
+            _ => None,
+        }),
+    };
+    unseen.map(|(Unseen::Skip(why) | Unseen::Broken(why))| why.as_str())
+}
+
 fn observe(
     subject: &Subject,
     options: &Options,
@@ -247,7 +280,8 @@ fn observe(
     let (series, too_many): (Vec<&&Series>, Vec<&&Series>) =
         series.into_iter().partition(|s| !s.exhaustive || options.exhaustive || !options.only.is_empty());
     let others: Vec<&&Scenario> = SCENARIOS.iter().filter(|s| wanted.contains(s.name) && !is_clean(s)).collect();
-    on_event(Event::Planned(others.len() + 1));
+    let witness = SCENARIOS.iter().find(|s| options.witness.is_some() && s.rules_services());
+    on_event(Event::Planned(others.len() + 1 + usize::from(witness.is_some())));
 
     let (mut run, seen) = first_start(subject, style, options.isolation, clean, Some(slots), on_event)?;
     on_event(Event::Done(clean.name));
@@ -265,6 +299,17 @@ fn observe(
             known.learn_traces(traced);
         }
         scenarios.extend(run.series(&series, &known, options.jobs, on_event)?);
+    }
+    if let Some(witness) = witness {
+        if let Some(Ok(notified)) = scenarios.get("notify") {
+            known.learn_notices(notified);
+        }
+        // Even where no other start can show anything: it may be just what systemd says that tells why.
+        let seen = run.side_by_side(&[witness], &known, options.jobs, on_event)?;
+        seen.iter().filter_map(|(_, seen)| why_unseen(seen)).for_each(|why| {
+            on_event(Event::Warning(&format!("systemd could not be asked: {why}")));
+        });
+        scenarios.extend(seen);
     }
     let why = || Err(Unseen::Skip("it starts the daemon once for each of its calls: give --exhaustive".to_owned()));
     scenarios.extend(too_many.iter().map(|s| (s.name.to_owned(), why())));

@@ -1,6 +1,7 @@
 //! What a run gives: what was seen, and what is made of it. Nothing is started here.
 
 use super::{Options, RunError};
+use crate::check::witness::Testimony;
 use crate::check::{Check, Level, Profile, Record, Verdict};
 use crate::observation::{Isolation, Launch, Look, Observation, Text, Trace, Unseen};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub duration: Duration,
     /// Every chosen check's verdict, in the catalogue's order.
     pub judged: Vec<Judged>,
+    /// What systemd made of it, where it was asked, beside those verdicts.
+    pub witness: Option<Testimony>,
     /// What was seen, and judged.
     pub recording: Recording,
 }
@@ -105,7 +108,7 @@ impl Recording {
         if checks.is_empty() {
             return Err(RunError::NoChecks);
         }
-        let judged = checks
+        let judged: Vec<Judged> = checks
             .into_iter()
             .map(|check| Judged {
                 check,
@@ -114,6 +117,8 @@ impl Recording {
                 note: check.note(&self.record),
             })
             .collect();
+        let verdicts: Vec<(&'static Check, &Verdict)> = judged.iter().map(|j| (j.check, &j.verdict)).collect();
+        let witness = Testimony::new(&self.record, options.profile, &verdicts);
         Ok(Outcome {
             name: self.name.clone(),
             command: self.command.clone(),
@@ -122,6 +127,7 @@ impl Recording {
             level: options.level,
             duration: self.duration,
             judged,
+            witness,
             recording: self,
         })
     }
@@ -153,9 +159,11 @@ impl Outcome {
         })
     }
 
-    /// Whether it conforms: nothing that counts failed, and at least one check passed.
+    /// Whether it conforms: nothing that counts failed, at least one check passed, and systemd, where it was asked, does not
+    /// disagree.
     pub fn conforms(&self) -> bool {
-        self.failures().next().is_none() && self.count("broken") == 0 && self.count("pass") > 0
+        let kept = self.failures().next().is_none() && self.count("broken") == 0 && self.count("pass") > 0;
+        kept && self.witness.as_ref().is_none_or(Testimony::agrees)
     }
 
     /// The exit code of the contract: 0, 1 or 3.

@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         known: Option<&Known>,
         on_event: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Seen, RunError> {
-        let request = self.request();
+        let request = Request { control_group: scenario.rules_services(), ..self.request() };
         let clean = known.is_none();
         let (mut waited_in_vain, mut restless) = (false, false);
         let mut seen = Vec::new();
@@ -169,6 +169,7 @@ impl<'a> Run<'a> {
             directory: self.directory.clone(),
             documented: self.subject.cwd.clone(),
             writable: self.writable(),
+            control_group: false,
             patience: self.subject.timeout * 20 + Duration::from_secs(30),
         }
     }

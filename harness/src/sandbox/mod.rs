@@ -12,6 +12,7 @@
 //! dies, so a SIGKILL to the caller takes all with it. Without namespaces there is one process instead of keeper and init:
 //! a subreaper that, when its parent dies, first ends every descendant.
 
+pub(crate) mod cgroup;
 pub(crate) mod disk;
 mod network;
 pub(crate) mod root;
@@ -53,6 +54,8 @@ pub(crate) struct Request {
     pub documented: PathBuf,
     /// Directories that the subject needs to write to, shallowest first.
     pub writable: Vec<PathBuf>,
+    /// Whether it is to have a control group of its own.
+    pub control_group: bool,
     /// After this long the sandbox is torn down whatever it is doing.
     pub patience: Duration,
 }
@@ -65,6 +68,8 @@ pub(crate) struct Inside {
     pub launch_directory: PathBuf,
     /// The caller's scheduling priority, which subjects get back.
     pub nice: i32,
+    /// A control group of its own, or why there is none.
+    pub control_group: Result<cgroup::ControlGroup, String>,
     /// Readable once whoever asked is gone (without isolation only; otherwise the kernel ends init first).
     pub orphaned: Option<OwnedFd>,
 }
@@ -239,14 +244,22 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
         let orphaned = subreaper();
         sys::set_nice(-20);
         let launch_directory = request.directory.clone();
-        answer(Answer::Done(act(Inside { root: None, launch_directory, nice, orphaned })));
+        let control_group = Err("it needs a sandbox".to_owned());
+        answer(Answer::Done(act(Inside { root: None, launch_directory, nice, control_group, orphaned })));
         end_descendants();
         sys::exit_now(0);
     }
+    // Before the namespaces: who removes the group must not go with them.
+    let (control_group, sweeper) = match request.control_group.then(cgroup::make) {
+        Some(Ok((group, sweeper))) => (Ok(group), Some(sweeper)),
+        Some(Err(why)) => (Err(why), None),
+        None => (Err("none was asked for".to_owned()), None),
+    };
     let user = match enter_namespaces() {
         Ok(user) => user,
         Err(Refusal { why, forbidden }) => {
             answer(Answer::Refused { why, forbidden });
+            sweeper.into_iter().for_each(cgroup::Sweeper::finish);
             sys::exit_now(0);
         }
     };
@@ -266,7 +279,8 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
                     let launch_directory = root.launch_directory.clone();
                     // Under a subject that forks without end, init must still get its turn.
                     sys::set_nice(-20);
-                    Answer::Done(act(Inside { root: Some(root), launch_directory, nice, orphaned: None }))
+                    let inside = Inside { root: Some(root), launch_directory, nice, control_group, orphaned: None };
+                    Answer::Done(act(inside))
                 }
                 Err(Refusal { why, forbidden }) => Answer::Refused { why, forbidden },
             });
@@ -278,6 +292,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
             sys::close_range(ANSWER, ANSWER);
             wait_for_init(child);
             drop(alive_writer);
+            sweeper.into_iter().for_each(cgroup::Sweeper::finish);
             sys::exit_now(0);
         }
         Err(error) => {
@@ -388,6 +403,7 @@ pub fn probe() -> Result<(), SandboxError> {
         directory: std::env::current_dir().map_err(|e| SandboxError::System("find the current directory", e))?,
         documented: PathBuf::from("/"),
         writable: Vec::new(),
+        control_group: false,
         patience: LAST_PATIENCE,
     };
     run(&request, |_| ())

@@ -23,6 +23,7 @@ mod series;
 mod terminal;
 mod traced;
 mod twice;
+mod witness;
 
 use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Observation, Pid, Seen, Trace, Unseen};
 use crate::sandbox::Inside;
@@ -80,6 +81,8 @@ pub struct Known {
     pub pidfile_names_nobody: bool,
     /// It was to say that it is ready, and did not: nobody waits for that again either.
     pub never_said_ready: bool,
+    /// It was heard to say that it is ready.
+    pub says_ready: bool,
     /// It did not come to rest within its deadline.
     pub restless: bool,
     /// Its streams changed after its start seemed to be over: nobody may look too early.
@@ -120,6 +123,7 @@ impl Known {
         let notices = seen.iter().find_map(|(_, seen)| if let Seen::Notices(said) = seen { Some(said) } else { None });
         Known {
             never_said_ready: notices.is_some_and(|said| !said.iter().any(|notice| notice.says("READY=1"))),
+            says_ready: false,
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
             restless: !look.at_rest,
             is_late: look.late,
@@ -134,6 +138,12 @@ impl Known {
             trace: None,
             traces_of_files: [None, None],
         }
+    }
+
+    /// Adds what the start with a supervisor that listens has taught.
+    pub(crate) fn learn_notices(&mut self, notified: &Observation) {
+        let said = notified.notices("notices");
+        self.says_ready = said.is_ok_and(|said| said.iter().any(|notice| notice.says("READY=1")));
     }
 
     /// Adds what the traced start has taught.
@@ -206,6 +216,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &rotated::SCENARIO,
     &notify::SCENARIO,
     &pid1::SCENARIO,
+    &witness::SCENARIO,
 ];
 
 /// One life: a world is made, something is done in it, and what was seen is taken out of it.
@@ -226,6 +237,11 @@ fn live(setting: Setting<'_>, inside: Inside, act: impl FnOnce(&mut World<'_>) -
 }
 
 impl Scenario {
+    /// Whether a manager of services is started in it, which needs a control group.
+    pub(crate) fn rules_services(&self) -> bool {
+        self.name == witness::SCENARIO.name
+    }
+
     /// Its start, and nothing after that.
     pub(crate) fn start_alone(&self) -> Scenario {
         Scenario { steps: &[], ..*self }

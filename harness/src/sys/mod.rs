@@ -183,6 +183,21 @@ pub(crate) fn set_mounts_read_only(path: &CStr) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// The control groups (cgroups(7), version 2) below the root of the caller's cgroup namespace, mounted nowhere (fsmount(2)).
+pub(crate) fn control_groups() -> io::Result<OwnedFd> {
+    const CLOEXEC: libc::c_uint = 1;
+    const CREATE: libc::c_uint = 6;
+    let null = std::ptr::null::<libc::c_char>();
+    // SAFETY: a C string that lives through the call, and plain flags.
+    let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, c"cgroup2".as_ptr(), CLOEXEC) })?;
+    // SAFETY: the descriptor is open for the call; FSCONFIG_CMD_CREATE takes no key and no value.
+    if unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), CREATE, null, null, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the same, with plain flags.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, 0) })
+}
+
 /// The caller's scheduling priority (setpriority(2)); failing is harmless.
 pub(crate) fn set_nice(nice: i32) {
     // SAFETY: plain integers.

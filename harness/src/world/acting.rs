@@ -14,6 +14,7 @@ use nix::unistd::{ForkResult, pipe2};
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 impl World<'_> {
     /// Puts a canary into the terminal's foreground.
@@ -177,19 +178,34 @@ impl World<'_> {
     /// Runs a shell line beside the subject, away from any terminal; returns how it ended and what it said.
     pub(super) fn shell_line(&mut self, line: &str) -> Acted<(Option<Exit>, Text)> {
         let command: Vec<OsString> = ["/bin/sh", "-c", line].into_iter().map(OsString::from).collect();
+        let deadline = self.deadline();
+        self.run_beside(&command, self.environment, false, deadline)
+    }
+
+    /// Runs a command beside the subject, away from any terminal, or where the systemd is that was booted; returns how it ended,
+    /// if that was before the deadline, and what it said.
+    pub(super) fn run_beside(
+        &mut self,
+        command: &[OsString],
+        environment: &[(OsString, OsString)],
+        with_systemd: bool,
+        deadline: Instant,
+    ) -> Acted<(Option<Exit>, Text)> {
         let inheritance = Inheritance::default();
-        let job = Job::new(&command, self.environment, &self.inside.launch_directory, self.inside.nice, inheritance)
+        let job = Job::new(command, environment, &self.inside.launch_directory, self.inside.nice, inheritance)
             .map_err(|_| Halt::CannotStart(libc::EINVAL, Text::new(b"a shell line with a NUL byte")))?;
         let (reader, writer) = system("pipe", pipe2(OFlag::O_CLOEXEC))?;
         let child = match system("fork", sys::fork())? {
-            ForkResult::Child => shell::run_line(&job, &writer),
+            ForkResult::Child => match self.manager.as_ref().filter(|_| with_systemd) {
+                Some(manager) => manager.enter_and(|| shell::run_line(&job, &writer)),
+                None => shell::run_line(&job, &writer),
+            },
             ForkResult::Parent { child } => child,
         };
         drop(writer);
         let pidfd = system("pidfd_open", sys::pidfd_open(child))?;
         let _ = fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
         let (mut said, mut pipe) = (Sink::default(), fs::File::from(reader));
-        let deadline = self.deadline();
         let ended = self.await_that(deadline, |_| {
             drain(&mut pipe, |bytes| said.take(bytes));
             Ok(is_readable(pidfd.as_fd()))

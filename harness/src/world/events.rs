@@ -1,5 +1,6 @@
 //! Waiting: for the end of a child, for output, for something that only looking again can tell.
 
+use super::systemd::Manager;
 use super::{Acted, Halt, World};
 use crate::observation::{Exit, Pid};
 use crate::observe;
@@ -63,6 +64,7 @@ impl World<'_> {
             login.drain();
         }
         self.hear();
+        self.manager.iter_mut().for_each(Manager::hear);
         while matches!(self.children.read_signal(), Ok(Some(_))) {}
         self.take_in_changes();
         if let Some(orphaned) = &self.inside.orphaned
@@ -132,6 +134,7 @@ impl World<'_> {
             fds.extend(open.map(|pipe| PollFd::new(pipe.file.as_fd(), PollFlags::POLLIN)));
         }
         fds.extend(self.notify_socket.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.manager.iter().map(|manager| PollFd::new(manager.as_fd(), PollFlags::POLLIN)));
         fds.extend(also.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let time = nix::sys::time::TimeSpec::from_duration(pause);
         let _ = nix::poll::ppoll(&mut fds, Some(time), None);

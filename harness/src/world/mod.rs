@@ -12,6 +12,7 @@ mod looking;
 mod notifying;
 mod planting;
 mod strangers;
+mod systemd;
 mod terminal;
 mod timing;
 mod tracing;
@@ -106,6 +107,8 @@ pub(crate) struct World<'a> {
     listeners: Vec<std::net::TcpListener>,
     /// Where a supervised subject says that it is ready.
     notify_socket: Option<NotifySocket>,
+    /// The systemd that is asked what it makes of the subject.
+    manager: Option<systemd::Manager>,
     main: Option<MainProcess>,
     /// The PID file, declared or discovered.
     pub pidfile: Option<PathBuf>,
@@ -164,6 +167,7 @@ impl<'a> World<'a> {
             spins: events::Spins::default(),
             listeners: Vec::new(),
             notify_socket: None,
+            manager: None,
             main: None,
             pidfile: subject.pidfile.clone(),
             log: subject.log.clone(),

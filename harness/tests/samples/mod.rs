@@ -1,7 +1,7 @@
 //! What tests of reports are made of: a sample, comparison with committed files, shapes, and words that are hostile.
 
 use daemonspec::check::{Failure, Verdict};
-use daemonspec::observation::{Output, Seen, Text, Unseen};
+use daemonspec::observation::{LogLine, Observation, Output, Seen, ServiceType, Text, UnitState, Unseen, Witness};
 use daemonspec::report::json;
 use daemonspec::run::{Options, Outcome, Recording};
 use html5gum::{DefaultEmitter, Token, Tokenizer};
@@ -41,6 +41,7 @@ pub(crate) fn sample() -> Vec<Outcome> {
     flawed.command = ["flawed", "--title", "a <b>|`#1`|</b> \\ title"].map(|word| Text::new(word.as_bytes())).to_vec();
     flawed.expected.insert("new-session".to_owned(), "it <never> did".to_owned());
     flawed.expected.insert("not-session-leader".to_owned(), "upstream forks once by design; see #12".to_owned());
+    flawed.record.scenarios.insert("witness".to_owned(), Ok(asked("The <moon> is full | `#1`.")));
     let scenarios = &mut flawed.record.scenarios;
     scenarios.insert("crash".to_owned(), Err(Unseen::Broken("mount: operation not permitted".to_owned())));
     scenarios.insert("twice".to_owned(), Err(Unseen::Skip("it has no PID file | nor a lock".to_owned())));
@@ -189,7 +190,9 @@ pub(crate) fn said() -> impl Strategy<Value = Said> {
 }
 
 pub(crate) fn outcome(name: &str, words: &[String], checks: &[Said]) -> Outcome {
-    let mut outcome = recording().judge(&options()).unwrap();
+    let mut recording = recording();
+    recording.record.scenarios.insert("witness".to_owned(), Ok(asked(words.first().map_or("", String::as_str))));
+    let mut outcome = recording.judge(&options()).unwrap();
     name.clone_into(&mut outcome.name);
     outcome.command = words.iter().map(|word| Text::new(word.as_bytes())).collect();
     for (judged, (verdict, expected, actual, evidence, waived)) in outcome.judged.iter_mut().zip(checks) {
@@ -211,4 +214,34 @@ pub(crate) fn outcome(name: &str, words: &[String], checks: &[Said]) -> Outcome 
 /// The same with words that mean nothing.
 pub(crate) fn tame(text: &str) -> String {
     if text.is_empty() { String::new() } else { "x".to_owned() }
+}
+
+/// A systemd that took the daemon up, warned of something, and saw it fail at the end.
+fn asked(warning: &str) -> Observation {
+    let text = |words: &str| Text::new(words.as_bytes());
+    let state = |active: &str, result: &str, main: Option<i32>, log: &[(u8, &str)]| UnitState {
+        active: text(active),
+        sub: text(if main.is_some() { "running" } else { "dead" }),
+        result: text(result),
+        main,
+        main_ended: None,
+        control_ended: None,
+        daemon: main,
+        is_adopted: true,
+        processes: Vec::new(),
+        log: log.iter().map(|(priority, words)| LogLine { priority: *priority, text: text(words) }).collect(),
+    };
+    let witness = Witness {
+        version: text("systemd 252"),
+        service: ServiceType::Forking,
+        has_pidfile: true,
+        unit: ["[Service]", "Type=forking", "PIDFile=/run/d.pid"].map(text).to_vec(),
+        started: state("active", "success", Some(7), &[(4, warning)]),
+        restarted: Some(state("active", "success", Some(9), &[])),
+        stopped: state("failed", "timeout", None, &[(4, "State 'stop-sigterm' timed out. Killing.")]),
+        said: Output::default(),
+    };
+    let why = Unseen::Broken("systemctl start did not come to an end".to_owned());
+    let seen = [("forking", Seen::Witness(Box::new(witness))), ("exec", Seen::Unseen(why))];
+    Observation { scenario: "witness".to_owned(), seen: seen.map(|(name, seen)| (name.to_owned(), seen)).into() }
 }
