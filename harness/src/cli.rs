@@ -24,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge a daemon; with no COMMAND the reference daemon
     Check(Box<Check>),
+    /// Judge the daemons of manifests side by side, and show one table
+    Matrix(Box<Matrix>),
     /// Show a daemon's start as a timeline of its system calls
     Trace(Box<Trace>),
     /// Watch a daemon start once, and write its manifest
@@ -57,6 +59,29 @@ pub struct Check {
     /// The daemon
     #[command(flatten)]
     pub subject: Described,
+    /// How to judge
+    #[command(flatten)]
+    pub judging: Judging,
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    pub format: Format,
+    /// Where the report goes; written whole or not at all [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Save what was seen
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Judge what was saved, and start nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "manifest", "record"])]
+    pub replay: Option<PathBuf>,
+    /// Show passes and skips too
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// The options that say how to judge.
+#[derive(Debug, Args)]
+pub struct Judging {
     /// Only these checks
     #[arg(long, value_name = "ID,..", value_delimiter = ',')]
     pub only: Vec<String>,
@@ -66,28 +91,54 @@ pub struct Check {
     /// Failing checks of this level and above make the run fail: must, should, may [default: must]
     #[arg(long, value_name = "LEVEL")]
     pub level: Option<Level>,
-    /// How the report is written
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    pub format: Format,
-    /// Where the report goes; written whole or not at all [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
     /// How much of a sandbox is wanted [default: auto]
     #[arg(long, value_enum)]
     pub isolation: Option<Isolation>,
-    /// Scenarios at a time [default: the processors]
+    /// Scenarios at a time, over all daemons [default: the processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Also the traced checks that repeat the start once for each of its calls
     #[arg(long)]
     pub exhaustive: bool,
-    /// Save what was seen
+}
+
+/// Options of `matrix`.
+#[derive(Debug, Args)]
+#[command(
+    about = "Judge the daemons of manifests side by side, and show one table",
+    long_about = "Judge the daemons of manifests side by side, and show one table.\n\nEach is judged as `check` does it. The \
+                  scenarios of all of them are performed `--jobs` at a time. A daemon that cannot be judged is a row that says \
+                  why. What is given here wins over the manifests' keys.",
+    after_help = "Exit status: as of check, over all daemons; 3 where one could not be judged and none failed.\n\
+                  Example: daemonspec matrix --manifest ci/*.toml --format html --output field.html\n\
+                  Some of them (names come before --manifest): daemonspec matrix nginx redis --manifest ci/*.toml"
+)]
+pub struct Matrix {
+    /// The manifests
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub manifest: Vec<PathBuf>,
+    /// Of the manifests, only these daemons, in this order
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// What kind of daemons they mean to be: sysv, article, pep3143, foreground, container [default: sysv]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<Profile>,
+    /// How to judge
+    #[command(flatten)]
+    pub judging: Judging,
+    /// How the table is written
+    #[arg(long, value_enum, default_value_t = MatrixFormat::Terminal)]
+    pub format: MatrixFormat,
+    /// Where it goes; written whole or not at all [default: standard output]
     #[arg(long, value_name = "FILE")]
-    pub record: Option<PathBuf>,
-    /// Judge what was saved, and start nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "manifest", "record"])]
-    pub replay: Option<PathBuf>,
-    /// Show passes and skips too
+    pub output: Option<PathBuf>,
+    /// The order of the rows
+    #[arg(long, value_enum, default_value_t = Order::Manifest)]
+    pub sort: Order,
+    /// A daemon that is not installed is still shown, and does not make the run fail
+    #[arg(long)]
+    pub skip_missing: bool,
+    /// Also list, check by check, who fails it
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -221,6 +272,28 @@ pub enum Format {
     Markdown,
     /// One file for a browser
     Html,
+}
+
+/// How a table of many daemons is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MatrixFormat {
+    /// For a person
+    Terminal,
+    /// A page of a book
+    Markdown,
+    /// For a program
+    Json,
+    /// One file for a browser
+    Html,
+}
+
+/// The order of a table's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// As the manifests have them
+    Manifest,
+    /// Those that fail most first
+    Failures,
 }
 
 /// How a timeline is written.

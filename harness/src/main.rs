@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use daemonspec::check::{self, catalogue};
-use daemonspec::cli::{Check, Cli, Command, Format, Init, List, ListFormat, Trace, TraceFormat};
+use daemonspec::check::{self, Profile, catalogue};
+use daemonspec::cli::{Check, Cli, Command, Format, Init, Judging, List, ListFormat, Trace, TraceFormat};
 use daemonspec::manifest::Entry;
 use daemonspec::observation::Style;
 use daemonspec::run::{self, Event, Options, Outcome, RunError};
@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::exit;
+
+#[path = "main/matrix.rs"]
+mod matrix;
 
 const USAGE: i32 = 2;
 const NOT_JUDGED: i32 = 3;
@@ -75,6 +78,7 @@ fn usage(error: &clap::Error) -> i32 {
 fn act(cli: Cli) -> Result<i32, Trouble> {
     match cli.command {
         Command::Check(options) => check(&options),
+        Command::Matrix(options) => matrix::matrix(&options),
         Command::Trace(options) => trace(&options),
         Command::Init(options) => init(&options),
         Command::List(options) => list(&options),
@@ -109,7 +113,7 @@ fn known_ids(ids: &[String]) -> Result<BTreeSet<&'static str>, Trouble> {
 }
 
 fn check(cli: &Check) -> Result<i32, Trouble> {
-    let base = options(cli, None)?;
+    let base = options(cli.subject.profile, &cli.judging, None)?;
     let output = cli.output.as_deref().map(Output::open).transpose()?;
     let record = cli.record.as_deref().map(Output::open).transpose()?;
     let outcomes = match &cli.replay {
@@ -230,7 +234,7 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
     if let Some(path) = &cli.manifest {
         let entries = manifest::read(path, &cli.names).map_err(Trouble::usage)?;
         let merged = entries.into_iter().map(|mut entry| {
-            let options = options(cli, Some(&entry))?;
+            let options = options(cli.subject.profile, &cli.judging, Some(&entry))?;
             cli.subject.describe(&mut entry.subject);
             Ok((entry.subject, options))
         });
@@ -247,14 +251,14 @@ fn subjects(cli: &Check, base: &Options) -> Result<Vec<(Subject, Options)>, Trou
 }
 
 /// How to judge: what was given on the command line, else what the manifest says of the daemon, else the defaults.
-fn options(cli: &Check, entry: Option<&Entry>) -> Result<Options, Trouble> {
+fn options(profile: Option<Profile>, cli: &Judging, entry: Option<&Entry>) -> Result<Options, Trouble> {
     let default = Options::default();
     let ids = |given: &[String], manifest: fn(&Entry) -> &Vec<&'static str>| match entry {
         Some(entry) if given.is_empty() => Ok(manifest(entry).iter().copied().collect()),
         _ => known_ids(given),
     };
     Ok(Options {
-        profile: cli.subject.profile.or(entry.and_then(|e| e.profile)).unwrap_or(default.profile),
+        profile: profile.or(entry.and_then(|e| e.profile)).unwrap_or(default.profile),
         only: ids(&cli.only, |entry| &entry.only)?,
         skip: ids(&cli.skip, |entry| &entry.skip)?,
         level: cli.level.or(entry.and_then(|e| e.level)).unwrap_or(default.level),

@@ -94,24 +94,37 @@ impl Subject {
     #[must_use]
     pub fn located(&self, dir: &Path, launch_directory: &Path) -> Self {
         let mut subject = self.clone();
-        let dir = dir.to_string_lossy();
-        let text = |s: &str| s.replace("{dir}", &dir);
-        let word = |w: &OsString| w.to_str().map_or_else(|| w.clone(), |s| OsString::from(text(s)));
-        let path = |p: &PathBuf| launch_directory.join(word(&p.clone().into_os_string()));
-        subject.command = self.command.iter().map(word).collect();
-        subject.environment = self.environment.iter().map(|(k, v)| (k.clone(), word(v))).collect();
-        subject.pidfile = self.pidfile.as_ref().map(path);
-        subject.log = self.log.as_ref().map(path);
-        subject.cwd = path(&self.cwd);
-        subject.stop = self.stop.as_deref().map(text);
-        subject.setup = self.setup.as_deref().map(text);
-        subject.files = self.files.iter().map(|(name, content)| (name.clone(), text(content))).collect();
+        subject.fill("{dir}", &dir.to_string_lossy());
+        let absolute = |path: &mut PathBuf| *path = launch_directory.join(&*path);
+        subject.pidfile.iter_mut().chain(&mut subject.log).for_each(absolute);
+        absolute(&mut subject.cwd);
         for ready in &mut subject.ready {
-            if let Ready::Unix(p) | Ready::File(p) = ready {
-                *p = path(p);
+            if let Ready::Unix(path) | Ready::File(path) = ready {
+                absolute(path);
             }
         }
         subject
+    }
+
+    /// Replaces `placeholder` by `by` wherever a word, a path or a file's content holds it.
+    pub(crate) fn fill(&mut self, placeholder: &str, by: &str) {
+        let text = |text: &mut String| *text = text.replace(placeholder, by);
+        let word = |word: &mut OsString| {
+            if let Some(text) = word.to_str() {
+                *word = text.replace(placeholder, by).into();
+            }
+        };
+        let path = |path: &mut PathBuf| word(path.as_mut_os_string());
+        self.command.iter_mut().for_each(word);
+        self.environment.iter_mut().for_each(|(_, value)| word(value));
+        self.pidfile.iter_mut().chain(&mut self.log).for_each(path);
+        path(&mut self.cwd);
+        self.stop.iter_mut().chain(&mut self.setup).chain(self.files.values_mut()).for_each(text);
+        for ready in &mut self.ready {
+            if let Ready::Unix(p) | Ready::File(p) = ready {
+                path(p);
+            }
+        }
     }
 }
 

@@ -5,85 +5,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use daemonspec::check::{Failure, Level, Verdict, catalogue};
-use daemonspec::observation::{Output, Seen, Text, Unseen};
+mod samples;
+
+use daemonspec::check::{Level, Verdict, catalogue};
 use daemonspec::report::{html, json, junit, markdown, tap, terminal};
-use daemonspec::run::{Options, Outcome, Recording};
-use html5gum::{DefaultEmitter, Token, Tokenizer};
+use daemonspec::run::Options;
 use proptest::prelude::*;
-use pulldown_cmark::{Event, Parser};
+use samples::{
+    CHECKS, Said, compare, html_shape, markdown_shape, nasty, outcome, plain, recording, said, sample, tame, valid,
+};
 use serde_json::Value;
-use std::path::Path;
-use std::time::Duration;
 use yaml_rust2::{Yaml, YamlLoader};
-
-/// The checks of the sample: few, so that it changes only where one of them does.
-const CHECKS: &[&str] = &[
-    "launcher-status",
-    "failure-explained",
-    "restart-after-kill",
-    "new-session",
-    "not-session-leader",
-    "cwd-root",
-    "stdio-open",
-    "second-instance-reported",
-];
-
-fn options() -> Options {
-    Options { only: CHECKS.iter().copied().collect(), ..Options::default() }
-}
-
-fn recording() -> Recording {
-    Recording {
-        duration: Duration::from_millis(83),
-        ..json::read_recordings(include_str!("reference.json")).unwrap().remove(0)
-    }
-}
-
-/// One daemon with everything that a report can say, and one with nothing to say of it.
-fn sample() -> Vec<Outcome> {
-    let mut flawed = recording();
-    flawed.name = "flawed".to_owned();
-    flawed.command = ["flawed", "--title", "a <b>|`#1`|</b> \\ title"].map(|word| Text::new(word.as_bytes())).to_vec();
-    flawed.expected.insert("new-session".to_owned(), "it <never> did".to_owned());
-    flawed.expected.insert("not-session-leader".to_owned(), "upstream forks once by design; see #12".to_owned());
-    let scenarios = &mut flawed.record.scenarios;
-    scenarios.insert("crash".to_owned(), Err(Unseen::Broken("mount: operation not permitted".to_owned())));
-    scenarios.insert("twice".to_owned(), Err(Unseen::Skip("it has no PID file | nor a lock".to_owned())));
-    for (_, seen) in &mut scenarios.get_mut("obstructed").unwrap().as_mut().unwrap().seen {
-        if let Seen::Launch(launch) = seen {
-            launch.errors = Some(Output::default());
-        }
-    }
-    let terminal = scenarios.get_mut("terminal").unwrap().as_mut().unwrap();
-    let is_rest = |(name, seen): &&mut (String, Seen)| name == "rest" && matches!(seen, Seen::Look(_));
-    let Some((_, Seen::Look(look))) = terminal.seen.iter_mut().find(is_rest) else {
-        panic!("reference.json has no daemon at rest");
-    };
-    let main = look.main.map(|(pid, _)| pid);
-    let daemon = look.members.iter_mut().find(|p| Some(p.pid) == main).unwrap();
-    daemon.session = daemon.pid;
-    daemon.cwd = Some(Text::new(b"/srv/<script>alert(1)</script>/a|b`c`\n"));
-    [flawed, recording()].into_iter().map(|recording| recording.judge(&options()).unwrap()).collect()
-}
-
-/// Compares with the committed file.
-fn compare(path: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("DAEMONSPEC_UPDATE").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let line = text.lines().zip(committed.lines()).take_while(|(is, was)| is == was).count();
-    assert!(
-        text == committed,
-        "{} is not current; from line {} on it was\n{}\nand is\n{}\nDAEMONSPEC_UPDATE=1 writes it anew",
-        path.display(),
-        line + 1,
-        committed.lines().nth(line).unwrap_or("(at its end)"),
-        text.lines().nth(line).unwrap_or("(at its end)"),
-    );
-}
 
 #[test]
 fn the_sample_has_everything() {
@@ -167,14 +99,6 @@ fn schemas_are_current() {
     compare("../docs/schema/list.json", &json::list_schema());
 }
 
-fn valid(schema: &str, instance: &str) {
-    let schema: Value = serde_json::from_str(schema).unwrap();
-    let instance: Value = serde_json::from_str(instance).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = validator.iter_errors(&instance).map(|e| format!("{}: {e}", e.instance_path())).collect();
-    assert!(errors.is_empty(), "{errors:#?}");
-}
-
 #[test]
 fn output_is_valid() {
     valid(&json::schema(), &json::report(&sample()));
@@ -207,11 +131,6 @@ fn nothing_to_report_is_a_report() {
     }
 }
 
-/// Without colours.
-fn plain(text: &str) -> String {
-    anstream::adapter::strip_str(text).to_string()
-}
-
 /// Elements and the names of their attributes.
 fn junit_shape(text: &str) -> Vec<(String, Vec<String>)> {
     let document = roxmltree::Document::parse(text).unwrap();
@@ -220,33 +139,6 @@ fn junit_shape(text: &str) -> Vec<(String, Vec<String>)> {
         .descendants()
         .filter(roxmltree::Node::is_element)
         .map(|n| (n.tag_name().name().to_owned(), names(n)))
-        .collect()
-}
-
-/// Tags and the names of their attributes, as a browser takes them.
-fn html_shape(text: &str) -> Vec<(String, Vec<String>)> {
-    let word = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut emitter = DefaultEmitter::default();
-    // What is inside `style` and `script` is no markup.
-    emitter.naively_switch_states(true);
-    Tokenizer::new_with_emitter(text, emitter)
-        .map(Result::unwrap)
-        .filter_map(|token| match token {
-            Token::StartTag(tag) => Some((word(&tag.name), tag.attributes.keys().map(|name| word(name)).collect())),
-            Token::EndTag(tag) => Some((format!("/{}", word(&tag.name)), Vec::new())),
-            Token::Doctype(_) => Some(("doctype".to_owned(), Vec::new())),
-            Token::Comment(_) => panic!("a comment"),
-            Token::Error(error) => panic!("{error:?}"),
-            Token::String(_) => None,
-        })
-        .collect()
-}
-
-/// All but the words.
-fn markdown_shape(text: &str) -> Vec<String> {
-    Parser::new_ext(text, pulldown_cmark::Options::ENABLE_TABLES | pulldown_cmark::Options::ENABLE_STRIKETHROUGH)
-        .filter(|event| !matches!(event, Event::Text(_)))
-        .map(|event| format!("{event:?}"))
         .collect()
 }
 
@@ -307,94 +199,6 @@ fn yaml_shape(block: &str) -> Vec<String> {
         other => panic!("{other:?}"),
     };
     fields.iter().map(field).collect()
-}
-
-/// What could be taken for something else.
-const NASTY: &[&str] = &[
-    "<script>alert(1)</script>",
-    "</script>",
-    "</style>",
-    "</code></details>",
-    "<!--",
-    "-->",
-    "<![CDATA[",
-    "]]>",
-    "&amp;&#60;",
-    "\" onload=\"",
-    "' x='",
-    "|",
-    "\\|",
-    "`",
-    "``` \n",
-    "\n\n# x\n",
-    "\n- x\n",
-    "\n1..4\nok 1\n",
-    "\r\n",
-    "# SKIP",
-    " # TODO",
-    "\\",
-    "\\#",
-    "\n...\n",
-    "\n---\n",
-    "{% x %}{{ y }}",
-    "[x](javascript:alert(1))",
-    "![x](http://example.org/x.png)",
-    "<https://example.org>",
-    "www.example.org http://example.org a@example.org @user #1",
-    "**x** _y_ ~~z~~",
-    "\u{1b}[31m",
-    "\0\u{7}\u{8}\u{7f}\u{85}\u{9b}",
-    "\u{fffe}\u{ffff}\u{fffd}\u{feff}",
-    "\u{2028}\u{202e}\u{200b}",
-    "é日本🦀\u{301}",
-    "-",
-    "- ",
-    "? ",
-    ": ",
-    " ",
-    "",
-];
-
-fn nasty() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        6 => proptest::sample::select(NASTY).prop_map(str::to_owned),
-        2 => any::<String>(),
-        1 => any::<char>().prop_map(|c| c.to_string()),
-    ];
-    let long = proptest::sample::select(NASTY).prop_map(|s| s.repeat(65536 / s.len().max(1)));
-    prop_oneof![20 => proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat()), 1 => long]
-}
-
-/// One for each verdict, expected or not, and its words.
-type Said = (u8, String, String, Vec<String>, Option<String>);
-
-fn said() -> impl Strategy<Value = Said> {
-    (0..4u8, nasty(), nasty(), proptest::collection::vec(nasty(), 0..3), proptest::option::of(nasty()))
-}
-
-fn outcome(name: &str, words: &[String], checks: &[Said]) -> Outcome {
-    let mut outcome = recording().judge(&options()).unwrap();
-    name.clone_into(&mut outcome.name);
-    outcome.command = words.iter().map(|word| Text::new(word.as_bytes())).collect();
-    for (judged, (verdict, expected, actual, evidence, waived)) in outcome.judged.iter_mut().zip(checks) {
-        judged.waived.clone_from(waived);
-        judged.verdict = match verdict {
-            0 => Verdict::Pass,
-            1 => Verdict::Skip(actual.clone()),
-            2 => Verdict::Broken(actual.clone()),
-            _ => Verdict::Fail(Failure {
-                expected: expected.clone(),
-                actual: actual.clone(),
-                evidence: evidence.clone(),
-            }),
-        };
-    }
-    outcome
-}
-
-/// The same with words that mean nothing.
-fn tame(text: &str) -> String {
-    if text.is_empty() { String::new() } else { "x".to_owned() }
 }
 
 proptest! {

@@ -17,6 +17,8 @@ use toml::de::{DeTable, DeValue};
 const LARGEST: u64 = 1 << 20;
 /// Of what a manifest says, errors repeat no more characters than this.
 const MOST_SHOWN: usize = 80;
+/// What stands for the directory that the manifest is in.
+const HERE: &str = "{here}";
 
 /// One daemon of a manifest. What it does not say is `None`, or empty.
 #[derive(Debug, Clone)]
@@ -95,7 +97,7 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Entry>, ManifestError> 
     }
 }
 
-/// The same of a text; `path` is only named in errors.
+/// The same of a text; `path` is named in errors, and its directory is what `{here}` stands for.
 ///
 /// # Errors
 /// As for [`read`].
@@ -113,7 +115,13 @@ pub fn parse(text: &str, path: &Path, names: &[String]) -> Result<Vec<Entry>, Ma
         return Err(ManifestError::Empty(path.to_owned()));
     }
     // All of them are read, so that a mistake is found whichever are wanted.
-    let all = daemons.iter().map(|given| entry(given)).collect::<Result<Vec<Entry>, Wrong>>().map_err(wrong)?;
+    let mut all = daemons.iter().map(|given| entry(given)).collect::<Result<Vec<Entry>, Wrong>>().map_err(wrong)?;
+    if let Some(at) = text.find(HERE) {
+        let here = directory_of(path).map_err(|why| wrong(Wrong::new(at, format!("`{HERE}`: {why}"))))?;
+        for entry in &mut all {
+            entry.subject.fill(HERE, &here);
+        }
+    }
     if names.is_empty() {
         return Ok(all);
     }
@@ -128,6 +136,14 @@ pub fn parse(text: &str, path: &Path, names: &[String]) -> Result<Vec<Entry>, Ma
         }
     }
     Ok(chosen)
+}
+
+/// The absolute directory of the manifest at `path`, or why it cannot stand in a text.
+fn directory_of(path: &Path) -> Result<String, String> {
+    let absolute =
+        std::path::absolute(path).map_err(|error| format!("where this manifest is cannot be told: {error}"))?;
+    let directory = absolute.parent().unwrap_or(&absolute).to_owned().into_os_string();
+    directory.into_string().map_err(|_| "the path of this manifest's directory is not UTF-8; move it".to_owned())
 }
 
 /// What is wrong, and at which byte.
@@ -646,6 +662,29 @@ mod tests {
         for lines in ["", "profile = 'sysv'", "profile = 'article'\nonly = 'not-session-leader'"] {
             daemon(&format!("{lines}\n{expect}")).unwrap();
         }
+    }
+
+    #[test]
+    fn here_is_the_directory_of_the_manifest() {
+        let text = "[daemon.a]\ncommand = ['{here}/d', '-p', '{dir}/p']\ncwd = '{here}'\nenv.X = '{here}/x'\n\
+                    setup = 'touch {here}/s'\nready = 'file:{here}/r'\nfiles.f = '{here}'\n";
+        let read = |path: &Path| parse(text, path, &[]).map(|entries| entries[0].subject.clone());
+        let subject = read(Path::new("/srv/field/m.toml")).unwrap();
+        assert_eq!(subject.command, ["/srv/field/d", "-p", "{dir}/p"]);
+        assert_eq!(subject.cwd, Path::new("/srv/field"));
+        assert_eq!(subject.environment[0].1, "/srv/field/x");
+        assert_eq!(subject.setup.as_deref(), Some("touch /srv/field/s"));
+        assert_eq!(subject.ready, [Ready::File("/srv/field/r".into())]);
+        assert_eq!(subject.files["f"], "/srv/field");
+        let relative = read(Path::new("m.toml")).unwrap();
+        assert_eq!(relative.cwd, std::env::current_dir().unwrap());
+        use std::os::unix::ffi::OsStrExt;
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"/caf\xe9/m.toml"));
+        let error = read(odd).unwrap_err().to_string();
+        assert!(
+            error.ends_with("line 2: `{here}`: the path of this manifest's directory is not UTF-8; move it"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod files;
 pub(crate) mod mounts;
 mod network;
 mod rest;
+mod sockets;
 
 pub(crate) use network::{listeners, listens};
 pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pending_signals, pulse, waits};
@@ -163,9 +164,14 @@ pub(crate) fn alive(pids: &[Pid]) -> Vec<Pid> {
     pids.iter().copied().filter(lives).collect()
 }
 
-/// The process that a thread belongs to.
-pub(crate) fn process_of(thread: Pid) -> Option<Pid> {
-    status(&format!("/proc/{thread}/status")).map(|status| status.tgid)
+/// Whether a thread runs, or waits for nothing but a processor.
+pub(crate) fn runs(thread: Pid) -> bool {
+    stat(thread).is_some_and(|stat| stat.state == 'R')
+}
+
+/// Whether a thread is one of that process's.
+pub(crate) fn is_thread_of(thread: Pid, process: Pid) -> bool {
+    fs::exists(format!("/proc/{process}/task/{thread}")).unwrap_or(false)
 }
 
 /// Whether `number` names one of the processes `pids`, to this pid namespace or in one of its own.

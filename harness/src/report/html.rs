@@ -58,34 +58,34 @@ struct Rows<'a> {
     rows: Vec<Row<'a>>,
 }
 
-struct Row<'a> {
-    check: &'static Check,
-    state: State,
+pub(super) struct Row<'a> {
+    pub(super) check: &'static Check,
+    pub(super) state: State,
     /// A reason, where there is one.
-    note: Option<String>,
+    pub(super) note: Option<String>,
     failure: Option<&'a Failure>,
-    remedy: Option<String>,
+    pub(super) remedy: Option<String>,
 }
 
 impl Row<'_> {
-    fn expected(&self) -> Option<String> {
+    pub(super) fn expected(&self) -> Option<String> {
         self.failure.map(|f| shown(&f.expected))
     }
 
-    fn actual(&self) -> Option<String> {
+    pub(super) fn actual(&self) -> Option<String> {
         self.failure.map(|f| shown(&f.actual))
     }
 
-    fn evidence(&self) -> Vec<String> {
+    pub(super) fn evidence(&self) -> Vec<String> {
         self.failure.map(|f| f.evidence.iter().map(|line| shown(line)).collect()).unwrap_or_default()
     }
 }
 
 /// What a row is marked with, and filtered by: a sign, so that colour is not all there is, and words.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct State {
-    word: &'static str,
-    sign: &'static str,
+pub(super) struct State {
+    pub(super) word: &'static str,
+    pub(super) sign: &'static str,
     plural: &'static str,
 }
 
@@ -97,18 +97,14 @@ const PASS: State = State { word: "pass", sign: "✓", plural: "Passed" };
 const STATES: [State; 5] = [FAIL, UNSEEN, WAIVED, SKIP, PASS];
 
 /// A check's page.
-struct Page {
-    check: &'static Check,
-    html: String,
+pub(super) struct Page {
+    pub(super) check: &'static Check,
+    pub(super) html: String,
 }
 
 /// The report on `outcomes`.
 pub fn report(outcomes: &[Outcome]) -> String {
-    let judged: BTreeSet<&str> = outcomes.iter().flat_map(|o| o.judged.iter().map(|j| j.check.id)).collect();
-    let pages = catalogue()
-        .filter(|check| judged.contains(check.id))
-        .map(|check| Page { check, html: page(check.page) })
-        .collect();
+    let pages = pages(outcomes.iter().flat_map(|outcome| &outcome.judged));
     let subjects: Vec<Subject<'_>> = outcomes.iter().enumerate().map(|(index, o)| subject(index + 1, o)).collect();
     let tally = STATES
         .into_iter()
@@ -117,6 +113,13 @@ pub fn report(outcomes: &[Outcome]) -> String {
     let report = Report { title: title(outcomes), subjects, tally, levels: Level::ALL, pages };
     // Writing to memory does not fail. A template loses its last newline.
     report.render().unwrap_or_default() + "\n"
+}
+
+/// The pages of the checks that somebody was judged by.
+pub(super) fn pages<'a>(judged: impl Iterator<Item = &'a Judged>) -> Vec<Page> {
+    let ids: BTreeSet<&str> = judged.map(|judged| judged.check.id).collect();
+    let checks = catalogue().filter(|check| ids.contains(check.id));
+    checks.map(|check| Page { check, html: page(check.page) }).collect()
 }
 
 fn title(outcomes: &[Outcome]) -> String {
@@ -147,7 +150,7 @@ fn subject(number: usize, outcome: &Outcome) -> Subject<'_> {
             _ => UNSEEN.word,
         },
         verdict: verdict(outcome),
-        command: command(outcome),
+        command: command(&outcome.command),
         profile: outcome.profile.as_str(),
         place: place(outcome.isolation),
         level: outcome.level,
@@ -158,7 +161,7 @@ fn subject(number: usize, outcome: &Outcome) -> Subject<'_> {
     }
 }
 
-fn row(judged: &Judged) -> Row<'_> {
+pub(super) fn row(judged: &Judged) -> Row<'_> {
     let check = judged.check;
     let row = |state, note, failure| Row { check, state, note, failure, remedy: None };
     match Standing::of(judged) {

@@ -1,7 +1,8 @@
 //! The JSON of the contract. Its types are its schema.
 
+use super::matrix::Row;
 use crate::check::{Check, Family, Level, Profile, Verdict};
-use crate::observation::{Isolation, Style};
+use crate::observation::{Isolation, Style, Text};
 use crate::run::{Judged, Outcome, Recording};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The version that readers may rely on.
 pub const SCHEMA: &str = "daemonspec/1";
 
-/// What `daemonspec check --format json` writes.
+/// What `check` and `matrix` write with `--format json`.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Report<'a> {
     /// The version of this format. What it names stays; readers have to bear additions.
@@ -30,15 +31,21 @@ struct Subject<'a> {
     /// What kind of daemon it was judged as.
     #[schemars(schema_with = "profile")]
     profile: &'static str,
-    /// How much of a sandbox there was.
+    /// How much of a sandbox there was; null where it was not judged.
     #[schemars(schema_with = "isolation")]
-    isolation: String,
+    isolation: Option<String>,
     /// Whether no check that counts failed, all were observed, and one passed.
     conforms: bool,
     /// How long it took.
     duration_ms: f64,
     /// How often it was started.
     launches: usize,
+    /// What it is written in, where its manifest says so; in a matrix only.
+    language: Option<&'a str>,
+    /// What installs it, where its manifest says so; in a matrix only.
+    package: Option<&'a str>,
+    /// Why it could not be judged at all; in a matrix only, elsewhere there is no report then.
+    reason: Option<&'a str>,
     /// How many checks came to what.
     counts: Counts,
     /// The checks, in the catalogue's order.
@@ -149,7 +156,8 @@ fn level(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn isolation(_: &mut SchemaGenerator) -> Schema {
-    one_of(&[Isolation::Full, Isolation::None].map(|i| i.to_string()).each_ref().map(String::as_str))
+    let [full, none] = [Isolation::Full, Isolation::None].map(|isolation| isolation.to_string());
+    json_schema!({ "type": ["string", "null"], "enum": [full, none, null] })
 }
 
 fn verdict(_: &mut SchemaGenerator) -> Schema {
@@ -207,29 +215,54 @@ fn pretty(value: &impl Serialize) -> String {
 
 /// The report on `outcomes`.
 pub fn report(outcomes: &[Outcome]) -> String {
-    let subject = |o: &'_ Outcome| -> (f64, Counts) {
-        let counts =
-            Counts { pass: o.count("pass"), fail: o.count("fail"), skip: o.count("skip"), broken: o.count("broken") };
-        ((o.duration.as_secs_f64() * 10_000.0).round() / 10.0, counts)
-    };
-    let subjects = outcomes
-        .iter()
-        .map(|o| {
-            let (duration_ms, counts) = subject(o);
-            Subject {
-                name: &o.name,
-                command: o.command.iter().map(crate::observation::Text::as_str).collect(),
-                profile: o.profile.as_str(),
-                isolation: o.isolation.to_string(),
-                conforms: o.conforms(),
-                duration_ms,
-                launches: o.launches(),
-                counts,
-                checks: o.judged.iter().map(|judged| result(judged, o.recording.record.style)).collect(),
-            }
-        })
-        .collect();
-    pretty(&Report { schema: SCHEMA, subjects })
+    pretty(&Report { schema: SCHEMA, subjects: outcomes.iter().map(subject).collect() })
+}
+
+/// The report on the `rows` of a matrix.
+pub fn matrix(rows: &[Row]) -> String {
+    let subjects = rows.iter().map(|row| {
+        let judged = match &row.result {
+            Ok(outcome) => subject(outcome),
+            Err(why) => not_judged(row, &why.why),
+        };
+        Subject { language: row.language.as_deref(), package: row.package.as_deref(), ..judged }
+    });
+    pretty(&Report { schema: SCHEMA, subjects: subjects.collect() })
+}
+
+fn subject(outcome: &Outcome) -> Subject<'_> {
+    let count = |verdict| outcome.count(verdict);
+    Subject {
+        name: &outcome.name,
+        command: outcome.command.iter().map(Text::as_str).collect(),
+        profile: outcome.profile.as_str(),
+        isolation: Some(outcome.isolation.to_string()),
+        conforms: outcome.conforms(),
+        duration_ms: (outcome.duration.as_secs_f64() * 10_000.0).round() / 10.0,
+        launches: outcome.launches(),
+        language: None,
+        package: None,
+        reason: None,
+        counts: Counts { pass: count("pass"), fail: count("fail"), skip: count("skip"), broken: count("broken") },
+        checks: outcome.judged.iter().map(|judged| result(judged, outcome.recording.record.style)).collect(),
+    }
+}
+
+fn not_judged<'a>(row: &'a Row, why: &'a str) -> Subject<'a> {
+    Subject {
+        name: &row.name,
+        command: row.command.iter().map(Text::as_str).collect(),
+        profile: row.profile.as_str(),
+        isolation: None,
+        conforms: false,
+        duration_ms: 0.0,
+        launches: 0,
+        language: None,
+        package: None,
+        reason: Some(why),
+        counts: Counts { pass: 0, fail: 0, skip: 0, broken: 0 },
+        checks: Vec::new(),
+    }
 }
 
 /// What was seen of some subjects, as a file.

@@ -21,7 +21,7 @@ fn suite(outcome: &Outcome) -> TestSuite {
     let mut suite = TestSuite::new(shown(&outcome.name));
     suite.set_time(outcome.duration);
     suite.add_properties([
-        Property::new("command", command(outcome)),
+        Property::new("command", command(&outcome.command)),
         Property::new("profile", outcome.profile.as_str()),
         Property::new("isolation", outcome.isolation.to_string()),
         Property::new("level", outcome.level.as_str()),

@@ -33,7 +33,7 @@ fn subject(out: &mut String, outcome: &Outcome) {
         _ => "⚠️",
     };
     let _ = writeln!(out, "## {sign} {} {}\n", code(&outcome.name, CELL), verdict(outcome));
-    let _ = writeln!(out, "{}\n", code(&command(outcome), CELL));
+    let _ = writeln!(out, "{}\n", code(&command(&outcome.command), CELL));
     let _ = writeln!(
         out,
         "{} · {} · {:.0} ms — {}",
@@ -119,12 +119,12 @@ fn folded(out: &mut String, outcome: &Outcome, name: &str, why: fn(Standing<'_>)
 }
 
 /// Words of the subject's, at most `width` characters of them.
-fn code(text: &str, width: usize) -> String {
+pub(super) fn code(text: &str, width: usize) -> String {
     if text.is_empty() { "<i>nothing</i>".to_owned() } else { format!("<code>{}</code>", escaped(text, width)) }
 }
 
 /// `text` with nothing in it that means anything.
-fn escaped(text: &str, width: usize) -> String {
+pub(super) fn escaped(text: &str, width: usize) -> String {
     let text = shown(text);
     let mut out = String::with_capacity(text.len());
     for (index, c) in text.chars().enumerate() {

@@ -4,6 +4,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod matrix;
 pub mod tap;
 pub mod terminal;
 
@@ -52,9 +53,9 @@ fn take_out(id: &str, why: &str) -> String {
     format!("take `{id}` (\"{}\") out of the manifest's expect", shown(why))
 }
 
-/// The command on one line.
-fn command(outcome: &Outcome) -> String {
-    let words: Vec<&str> = outcome.command.iter().map(Text::as_str).collect();
+/// A command on one line.
+fn command(words: &[Text]) -> String {
+    let words: Vec<&str> = words.iter().map(Text::as_str).collect();
     shown(&words.join(" "))
 }
 

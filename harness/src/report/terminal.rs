@@ -9,9 +9,9 @@ use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
 
 const WIDTH: usize = 80;
-const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
-const DULL: Style = AnsiColor::Yellow.on_default();
+pub(super) const DULL: Style = AnsiColor::Yellow.on_default();
 /// Where the values of a failure's lines begin.
 const INDENT: usize = 24;
 /// Where the text beside a check's name begins.
@@ -155,7 +155,7 @@ fn field(out: &mut String, name: &str, value: &str) {
 }
 
 /// Writes `head` and then `text`, broken at spaces so that it ends by the eightieth column and continues at `indent`.
-fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
+pub(super) fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
     let text = printable(text);
     let room = WIDTH - indent;
     out.push_str(head);

@@ -3,12 +3,15 @@
 //! The clean launch comes first: it says whether there is anything to judge, and teaches the others where the PID file and
 //! the log are. The others then run side by side, each in a sandbox of its own.
 
+mod many;
 mod outcome;
 mod performing;
+mod slots;
 mod timing;
 mod tracing;
 mod watching;
 
+pub use many::{Watcher, check_many};
 pub use outcome::{Judged, Outcome, Recording, TracedStart};
 #[doc(hidden)]
 pub use timing::{STAMP, Timed, calls_of_a_start, time_start};
@@ -21,6 +24,7 @@ use crate::sandbox::SandboxError;
 use crate::scenario::{SCENARIOS, SERIES, Scenario, Series};
 use crate::subject::Subject;
 use performing::{first_start, no_use_in_more};
+use slots::Slots;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 use thiserror::Error;
@@ -100,6 +104,8 @@ pub enum RunError {
     CannotStart {
         /// The word that names it.
         program: Text,
+        /// Whether that is because it is not there.
+        missing: bool,
         /// Why.
         why: String,
     },
@@ -193,12 +199,21 @@ pub enum Event<'a> {
 /// # Errors
 /// When it could not be started, or the harness could not do its work.
 pub fn check(subject: &Subject, options: &Options, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Outcome, RunError> {
+    check_with(subject, options, &Slots::new(options.jobs), on_event)
+}
+
+fn check_with(
+    subject: &Subject,
+    options: &Options,
+    slots: &Slots,
+    on_event: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Outcome, RunError> {
     let checks = options.checks();
     if checks.is_empty() {
         return Err(RunError::NoChecks);
     }
     let began = Instant::now();
-    let (record, command) = observe(subject, options, &checks, on_event)?;
+    let (record, command) = observe(subject, options, &checks, slots, on_event)?;
     let (name, expected) = (subject.name.clone(), subject.expected.clone());
     Recording { name, command, expected, duration: began.elapsed(), record }.judge(options)
 }
@@ -207,6 +222,7 @@ fn observe(
     subject: &Subject,
     options: &Options,
     checks: &[&'static Check],
+    slots: &Slots,
     on_event: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<(Record, Vec<Text>), RunError> {
     let style = options.profile.style();
@@ -219,7 +235,7 @@ fn observe(
     let others: Vec<&&Scenario> = SCENARIOS.iter().filter(|s| wanted.contains(s.name) && !is_clean(s)).collect();
     on_event(Event::Planned(others.len() + 1));
 
-    let (mut run, seen) = first_start(subject, style, options.isolation, clean, on_event)?;
+    let (mut run, seen) = first_start(subject, style, options.isolation, clean, Some(slots), on_event)?;
     on_event(Event::Done(clean.name));
 
     let mut known = run.learn(&seen);

@@ -2,7 +2,7 @@
 
 use super::{Options, RunError};
 use crate::check::{Check, Level, Profile, Record, Verdict};
-use crate::observation::{Isolation, Launch, Look, Observation, Text, Trace};
+use crate::observation::{Isolation, Launch, Look, Observation, Text, Trace, Unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,6 +73,28 @@ pub struct TracedStart {
     pub look: Look,
 }
 
+impl TracedStart {
+    /// The start of a traced scenario.
+    ///
+    /// # Errors
+    /// When it was not seen.
+    pub(super) fn seen(
+        name: &str,
+        command: Vec<Text>,
+        isolation: Isolation,
+        seen: &Observation,
+    ) -> Result<Self, Unseen> {
+        Ok(TracedStart {
+            name: name.to_owned(),
+            command,
+            isolation,
+            trace: seen.trace("start")?.clone(),
+            launch: seen.launch("start")?.clone(),
+            look: seen.look("rest")?.clone(),
+        })
+    }
+}
+
 impl Recording {
     /// Judges what was seen. Nothing is started.
     ///
@@ -109,6 +131,12 @@ impl Outcome {
     /// How often the daemon was started.
     pub fn launches(&self) -> usize {
         self.recording.record.scenarios.values().flatten().map(Observation::launches).sum()
+    }
+
+    /// Its start call by call, where one was traced.
+    pub fn traced_start(&self) -> Option<TracedStart> {
+        let seen = self.recording.record.scenarios.get("traced")?.as_ref().ok()?;
+        TracedStart::seen(&self.name, self.command.clone(), self.isolation, seen).ok()
     }
 
     /// How many checks came out so.

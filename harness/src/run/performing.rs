@@ -1,5 +1,6 @@
 //! Has scenarios performed, each in as many lives as it takes, several at a time.
 
+use super::slots::{Place, Slots};
 use super::{Event, RunError, Wanted};
 use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
@@ -21,6 +22,10 @@ pub(super) struct Run<'a> {
     pub(super) style: Style,
     pub(super) isolation: Isolation,
     pub(super) name: &'a str,
+    /// Shared with other runs, where there are any.
+    slots: Option<&'a Slots>,
+    /// Held as long as this run goes on.
+    _place: Option<Place<'a>>,
 }
 
 pub(super) type Seen = Result<Observation, Unseen>;
@@ -62,6 +67,7 @@ fn look_up(user: &str, subject: &str) -> Result<Account, RunError> {
 impl<'a> Run<'a> {
     pub(super) fn new(subject: &'a Subject, style: Style, isolation: Isolation) -> Result<Self, RunError> {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
+        crate::trace::prepare();
         let directory = std::env::current_dir().map_err(|error| RunError::System {
             name: subject.name.clone(),
             what: format!("the current directory: {error}"),
@@ -90,7 +96,9 @@ impl<'a> Run<'a> {
             .collect();
         environment.extend(located.environment.iter().cloned());
         let environment = environment.into_iter().collect();
-        Ok(Run { subject: located, environment, directory, private, account, style, isolation, name: &subject.name })
+        let name = &subject.name;
+        let (slots, _place) = (None, None);
+        Ok(Run { subject: located, environment, directory, private, account, style, isolation, name, slots, _place })
     }
 
     /// Performs one scenario, in as many lives as it takes.
@@ -140,7 +148,8 @@ impl<'a> Run<'a> {
                     }
                     errno => errno.desc().to_lowercase(),
                 };
-                RunError::CannotStart { program, why }
+                let missing = errno == libc::ENOENT;
+                RunError::CannotStart { program, missing, why }
             }
             Halt::Setup(ended, said) => {
                 let said = if said.is_empty() { String::new() } else { format!(": {}", said.short(200)) };
@@ -278,27 +287,36 @@ impl<'a> Run<'a> {
     /// Does something with each of `all`, `jobs` at a time, and gives the results in the order of `all`; on the machine itself
     /// one after the other, as they would meet.
     fn spread<A: Sync, B: Send>(&self, jobs: usize, all: &[A], work: impl Fn(&A) -> B + Sync) -> Vec<B> {
-        let jobs = if self.isolation == Isolation::None { 1 } else { jobs.clamp(1, all.len().max(1)) };
-        let next = AtomicUsize::new(0);
-        let results = Mutex::new(Vec::new());
-        let labour = || {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(one) = all.get(index) else { return };
-                let result = work(one);
-                results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..jobs {
-                scope.spawn(labour);
-            }
-            labour();
-        });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
+        let jobs = if self.isolation == Isolation::None { 1 } else { jobs };
+        spread(jobs, all, |one| {
+            let _slot = self.slots.map(Slots::take);
+            work(one)
+        })
     }
+}
+
+/// Does something with each of `all`, `jobs` at a time, and gives the results in the order of `all`.
+pub(super) fn spread<A: Sync, B: Send>(jobs: usize, all: &[A], work: impl Fn(&A) -> B + Sync) -> Vec<B> {
+    let jobs = jobs.clamp(1, all.len().max(1));
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let labour = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(index) else { return };
+            let result = work(one);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..jobs {
+            scope.spawn(labour);
+        }
+        labour();
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// What keeps one scenario from being performed does not spoil the others.
@@ -317,19 +335,30 @@ pub(super) fn first_start<'a>(
     style: Style,
     wanted: Wanted,
     clean: &Scenario,
+    slots: Option<&'a Slots>,
     on_event: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<(Run<'a>, Seen), RunError> {
+    let run_in = |isolation| -> Result<Run<'a>, RunError> {
+        let _place = slots.map(|slots| slots.place(isolation));
+        Ok(Run { slots, _place, ..Run::new(subject, style, isolation)? })
+    };
+    let start = |run: &Run<'_>| {
+        let _slot = slots.map(Slots::take);
+        run.perform(clean, None, on_event)
+    };
     let isolation = if wanted == Wanted::None { Isolation::None } else { Isolation::Full };
-    let mut run = Run::new(subject, style, isolation)?;
+    let mut run = run_in(isolation)?;
     on_event(Event::Begins(clean.name));
-    let mut first = run.perform(clean, None, on_event);
+    let mut first = start(&run);
     if let (Err(RunError::Sandbox { error: SandboxError::Refused(why), .. }), Wanted::Auto) = (&first, wanted) {
         let warning = format!(
             "no sandbox here ({why}); the daemon runs on the machine itself, and what needs a sandbox is skipped"
         );
         on_event(Event::Warning(&warning));
-        run = Run::new(subject, style, Isolation::None)?;
-        first = run.perform(clean, None, on_event);
+        // Its place beside the others is given up before it waits for one alone.
+        drop(run);
+        run = run_in(Isolation::None)?;
+        first = start(&run);
     }
     Ok((run, first?))
 }

@@ -21,7 +21,7 @@ pub fn trace(
     };
     let style: Style = options.profile.style();
     on_event(Event::Planned(1));
-    let (run, seen) = first_start(subject, style, options.isolation, &traced.first_step_alone(), on_event)?;
+    let (run, seen) = first_start(subject, style, options.isolation, &traced.first_step_alone(), None, on_event)?;
     on_event(Event::Done(traced.name));
     let why = |why: crate::observation::Unseen| {
         let (crate::observation::Unseen::Skip(why) | crate::observation::Unseen::Broken(why)) = why;
@@ -29,12 +29,6 @@ pub fn trace(
     };
     let seen = seen.map_err(why)?;
     let command = run.subject.command.iter();
-    Ok(TracedStart {
-        name: subject.name.clone(),
-        command: command.map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect(),
-        isolation: run.isolation,
-        trace: seen.trace("start").map_err(why)?.clone(),
-        launch: seen.launch("start").map_err(why)?.clone(),
-        look: seen.look("rest").map_err(why)?.clone(),
-    })
+    let command = command.map(|w| Text::new(std::os::unix::ffi::OsStrExt::as_bytes(w.as_os_str()))).collect();
+    TracedStart::seen(&subject.name, command, run.isolation, &seen).map_err(why)
 }

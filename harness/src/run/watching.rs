@@ -69,7 +69,7 @@ fn watch_as(
     };
     // Before the start: on the machine itself what the daemon writes would be found too.
     let named = configuration_files(subject);
-    let (run, seen) = first_start(subject, style, isolation, &clean.start_alone(), on_event)?;
+    let (run, seen) = first_start(subject, style, isolation, &clean.start_alone(), None, on_event)?;
     on_event(Event::Done(clean.name));
     let unseen =
         |(Unseen::Skip(what) | Unseen::Broken(what)): Unseen| RunError::System { name: subject.name.clone(), what };

@@ -121,6 +121,12 @@ pub(crate) fn system_call(tid: Pid) -> nix::Result<SystemCall> {
     Ok(SystemCall { architecture: info.arch, instruction: info.instruction_pointer, stopped })
 }
 
+/// Eight bytes of a stopped thread's memory.
+pub(crate) fn word(tid: Pid, address: u64) -> Option<u64> {
+    let word = nix::sys::ptrace::read(nix::unistd::Pid::from_raw(tid), address as nix::sys::ptrace::AddressType);
+    word.ok().map(|word| word as u64)
+}
+
 /// Whether a call can be made to fail here.
 pub(crate) const CAN_STEER: bool = cfg!(target_arch = "x86_64");
 

@@ -52,6 +52,12 @@ struct Page {
     height: u32,
 }
 
+#[derive(Template)]
+#[template(path = "strip.html")]
+struct Strip {
+    page: Page,
+}
+
 /// A moment that concerns all lanes.
 struct Instant {
     kind: &'static str,
@@ -152,6 +158,11 @@ impl Axis {
         Axis { end, zoom: (end / focus).clamp(1.0, MOST_ZOOM) }
     }
 
+    /// Whether it is on it.
+    fn has(&self, at: u64) -> bool {
+        at as f64 <= self.end
+    }
+
     fn percent(&self, at: u64) -> f64 {
         (at as f64 / self.end * 100.0).clamp(0.0, 100.0)
     }
@@ -184,19 +195,32 @@ pub fn report(timeline: &Timeline<'_>) -> String {
     page(timeline).render().unwrap_or_default() + "\n"
 }
 
+/// The way from the launcher to the daemon up to the last step, as a part of another page: nothing in it needs a script, and
+/// the styles are in scene.css.
+pub(crate) fn strip(timeline: &Timeline<'_>) -> String {
+    let Axis { end, zoom } = Axis::new(timeline);
+    let mut page = page_along(timeline, &Axis { end: end / zoom, zoom: 1.0 }, 0);
+    page.ticks.retain(|tick| matches!(tick.kind, "step" | "program" | "ended"));
+    Strip { page }.render().unwrap_or_default()
+}
+
 fn page(timeline: &Timeline<'_>) -> Page {
+    page_along(timeline, &Axis::new(timeline), MOST_OTHERS)
+}
+
+fn page_along(timeline: &Timeline<'_>, axis: &Axis, most_others: usize) -> Page {
     let start = timeline.start;
     let trace = &start.trace;
-    let axis = Axis::new(timeline);
-    let moments = moments(timeline, &axis);
+    let moments = moments(timeline, axis);
     let top = MOMENT * moments.len() as u32 + AXIS;
-    let lanes = lanes(timeline, &axis, top);
+    let lanes = lanes(timeline, axis, top, most_others);
     let height = lanes.last().map_or(top, |lane| lane.top + lane.height) + 8;
     let others = trace.processes.len() - lanes.len().min(trace.processes.len());
     let tracks: BTreeMap<usize, (u32, bool)> =
         lanes.iter().map(|lane| (lane.process, (lane.track, lane.main))).collect();
     let births = trace.events.iter().filter_map(|event| {
         let What::Child(child) = event.what else { return None };
+        axis.has(event.at).then_some(())?;
         let (from, to) = (tracks.get(&event.process)?.0, tracks.get(&child)?.0);
         let main = timeline.chain.contains(&child);
         Some(Birth { main, x: axis.x(event.at), from, to: if to > from { to - 9 } else { to + 9 } })
@@ -217,9 +241,9 @@ fn page(timeline: &Timeline<'_>) -> Page {
         } else {
             format!("{} not drawn; the table has all.", counted(others as u64, "more process is", "more processes are"))
         },
-        ticks: ticks(timeline, &axis, &tracks),
+        ticks: ticks(timeline, axis, &tracks),
         births: births.collect(),
-        badges: badges(timeline, &axis, &lanes),
+        badges: badges(timeline, axis, &lanes),
         marks: axis.marks(),
         events: events(timeline),
         left_out: (trace.left_out > 0).then(|| {
@@ -255,6 +279,7 @@ fn moments(timeline: &Timeline<'_>, axis: &Axis) -> Vec<Instant> {
         Moment::Rest => (at, "rest", "at rest".to_owned()),
     });
     let mut all: Vec<(u64, &'static str, String)> = ended.into_iter().chain(others).collect();
+    all.retain(|(at, ..)| axis.has(*at));
     all.sort_by_key(|(at, ..)| *at);
     all.into_iter()
         .enumerate()
@@ -269,7 +294,7 @@ fn moments(timeline: &Timeline<'_>, axis: &Axis) -> Vec<Instant> {
 }
 
 /// A lane for each process on the way, and for some beside it.
-fn lanes(timeline: &Timeline<'_>, axis: &Axis, top: u32) -> Vec<Lane> {
+fn lanes(timeline: &Timeline<'_>, axis: &Axis, top: u32, most_others: usize) -> Vec<Lane> {
     let trace = &timeline.start.trace;
     let mut born: BTreeMap<usize, u64> = BTreeMap::new();
     let mut seen: BTreeMap<usize, u64> = BTreeMap::new();
@@ -282,7 +307,7 @@ fn lanes(timeline: &Timeline<'_>, axis: &Axis, top: u32) -> Vec<Lane> {
             _ => {}
         }
     }
-    let others = (0..trace.processes.len()).filter(|process| !timeline.chain.contains(process)).take(MOST_OTHERS);
+    let others = (0..trace.processes.len()).filter(|process| !timeline.chain.contains(process)).take(most_others);
     let all = timeline.chain.iter().map(|process| (*process, true)).chain(others.map(|process| (process, false)));
     let mut next = top;
     all.filter_map(|(process, main)| {
@@ -318,6 +343,7 @@ fn ticks(timeline: &Timeline<'_>, axis: &Axis, tracks: &BTreeMap<usize, (u32, bo
     let places = timeline.places();
     let events = timeline.start.trace.events.iter().enumerate();
     events
+        .filter(|(_, event)| axis.has(event.at))
         .filter_map(|(index, event)| {
             let (track, main) = *tracks.get(&event.process)?;
             let kind = match &event.what {

@@ -4,6 +4,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use syscalls::{Sysno, x86::Sysno as Sysno32};
 
 /// What an argument means.
@@ -87,18 +88,26 @@ pub(super) struct Known {
     looks: u8,
     /// Whether what it returns is waited for: a second stop each time.
     pub(super) returns: bool,
+    /// Whether what its arguments mean is still to be seen while the call is made.
+    pub(super) is_kept: bool,
     /// It counts only where this argument is not null.
     unless_null: Option<u8>,
 }
 
 const fn call(name: &'static str, looks: u8, arguments: &'static [Is]) -> Known {
-    Known { name, arguments, looks, returns: true, unless_null: None }
+    Known { name, arguments, looks, returns: true, is_kept: true, unless_null: None }
 }
 
 impl Known {
     /// It does not return, or says nothing by what it returns.
     const fn silent(mut self) -> Known {
         self.returns = false;
+        self
+    }
+
+    /// It changes what its arguments mean: a path, since the directory is another one, or memory that it writes to.
+    const fn changing(mut self) -> Known {
+        self.is_kept = false;
         self
     }
 
@@ -117,15 +126,15 @@ const KNOWN: &[Known] = &[
     call("fork", START, &[]),
     call("vfork", START, &[]),
     call("clone", START, &[CloneFlags]),
-    call("clone3", START, &[CloneArguments]),
-    call("execve", START, &[Path]),
-    call("execveat", START, &[Dir, Path]),
+    call("clone3", START, &[CloneArguments]).changing(),
+    call("execve", START, &[Path]).changing(),
+    call("execveat", START, &[Dir, Path]).changing(),
     call("exit_group", START | LEAVING, &[Number]).silent(),
     call("setsid", START | LEAVING, &[]),
     call("setpgid", START, &[Number, Number]),
-    call("chdir", START, &[Path]),
+    call("chdir", START, &[Path]).changing(),
     call("fchdir", START, &[Fd]),
-    call("chroot", START, &[Path]),
+    call("chroot", START, &[Path]).changing(),
     call("umask", START, &[Octal]),
     call("open", BOTH, &[Path, OpenFlags, CreateMode]),
     call("creat", BOTH, &[Path, Octal]),
@@ -180,9 +189,9 @@ const KNOWN: &[Known] = &[
     call("setresgid", START, &[Number, Number, Number]),
     call("setgroups", START, &[Hidden, Groups]),
     call("setrlimit", START, &[Resource, Limits]),
-    call("prlimit", START, &[Number, Resource, Limits]).unless_null(2),
-    call("nanosleep", START, &[Time]),
-    call("clock_nanosleep", START, &[Number, Hex, Time]),
+    call("prlimit", START, &[Number, Resource, Limits]).changing().unless_null(2),
+    call("nanosleep", START, &[Time]).changing(),
+    call("clock_nanosleep", START, &[Number, Hex, Time]).changing(),
     call("kill", BOTH, &[Number, Signal]),
     call("alarm", START | LEAVING, &[Number]).silent(),
     call("setitimer", START | LEAVING, &[Number, Hidden]).silent(),
@@ -265,12 +274,23 @@ pub(super) struct Interface {
 pub(super) fn known(architecture: u32, number: i64) -> Option<(&'static Known, Interface)> {
     let number = usize::try_from(number).ok()?;
     let (name, compat) = match architecture {
-        NATIVE => (Sysno::new(number)?.name(), false),
+        NATIVE => return TABLE.get(number)?.map(|known| (known, Interface { compat: false, wide_time: true })),
         COMPANION if cfg!(target_arch = "x86_64") => (Sysno32::new(number)?.name(), true),
         _ => return None,
     };
     let interface = Interface { compat, wide_time: !compat || name.ends_with("_time64") };
     named(name).map(|known| (known, interface))
+}
+
+/// What is known of the calls of this program's own interface, by their numbers.
+static TABLE: LazyLock<Vec<Option<&'static Known>>> = LazyLock::new(|| {
+    let last = Sysno::iter().map(|number| number.id() as usize).max().unwrap_or(0);
+    (0..=last).map(|number| Sysno::new(number).and_then(|number| named(number.name()))).collect()
+});
+
+/// Prepares what is looked up for each call. Before a fork, since another thread of the caller's might be at it then.
+pub(crate) fn prepare() {
+    LazyLock::force(&TABLE);
 }
 
 fn named(name: &'static str) -> Option<&'static Known> {
@@ -290,8 +310,13 @@ impl Calls {
 
     /// The names by which this machine's own interface has them.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
-        let names = Sysno::iter().map(|number| number.name());
-        names.filter(move |name| named(name).is_some_and(|known| known.looks & self.bit() != 0))
+        self.numbered().map(|(number, _)| number.name())
+    }
+
+    /// These calls by their numbers.
+    fn numbered(self) -> impl Iterator<Item = (Sysno, &'static Known)> {
+        let known = TABLE.iter().enumerate().filter_map(|(number, known)| Sysno::new(number).zip(*known));
+        known.filter(move |(_, known)| known.looks & self.bit() != 0)
     }
 
     fn commands(self) -> Vec<libc::c_int> {
@@ -313,8 +338,7 @@ impl Calls {
             SeccompCondition::new(argument, width, operator, value).map_err(|error| error.to_string())
         };
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-        for number in Sysno::iter() {
-            let Some(known) = named(number.name()).filter(|known| known.looks & self.bit() != 0) else { continue };
+        for (number, known) in self.numbered() {
             let name = known.name;
             // All that is to hold, and of what follows one.
             let mut all = Vec::new();
@@ -382,6 +406,15 @@ mod tests {
         for known in KNOWN {
             assert!(native.contains(&known.name) || companion.contains(&known.name), "{}", known.name);
         }
+    }
+
+    #[test]
+    fn of_dispositions_only_those_that_matter_to_a_daemon_are_looked_at() {
+        let known = named("rt_sigaction").unwrap_or(&KNOWN[0]);
+        let is_looked_at =
+            |signal: libc::c_int, action: u64| Calls::Start.include(known, &[signal as u64, action, 0, 8, 0, 0]);
+        assert!(is_looked_at(libc::SIGHUP, 1) && is_looked_at(libc::SIGCHLD, 1));
+        assert!(!is_looked_at(libc::SIGHUP, 0) && !is_looked_at(libc::SIGWINCH, 1) && !is_looked_at(40, 1));
     }
 
     #[test]

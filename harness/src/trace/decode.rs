@@ -2,6 +2,7 @@
 
 use super::calls::{Interface, Is, Known, SETLK64, SETLKW64};
 use crate::observation::{Pid, Text, signal_name};
+use crate::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use std::ffi::OsString;
 use std::fs;
@@ -133,7 +134,7 @@ pub(super) fn read(tid: Pid, known: &Known, arguments: &[u64; 6], interface: Int
             Is::How => ["SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"]
                 .get(number as usize)
                 .map_or_else(|| number.to_string(), |&name| name.to_owned()),
-            Is::Set => set(&memory(tid, raw, 8)),
+            Is::Set => word_at(tid, raw, false).map_or("?".to_owned(), set),
             Is::Action => match word_at(tid, raw, compat) {
                 Some(0) => "SIG_DFL".to_owned(),
                 Some(1) => "SIG_IGN".to_owned(),
@@ -202,6 +203,10 @@ pub(super) fn words(tid: Pid, address: u64, compat: bool) -> Option<[u64; 2]> {
 
 /// A C long of the process's.
 fn word_at(tid: Pid, address: u64, compat: bool) -> Option<u64> {
+    // Of a stopped thread that is the cheapest way; one that makes its call has only the other.
+    if !compat && let Some(word) = ptrace::word(tid, address) {
+        return Some(word);
+    }
     let bytes = memory(tid, address, if compat { 4 } else { 8 });
     match bytes.len() {
         4 => Some(u64::from(u32::from_ne_bytes(bytes.try_into().ok()?))),
@@ -315,9 +320,7 @@ fn fcntl(tid: Pid, command: i32, argument: u64) -> String {
     }
 }
 
-fn set(bytes: &[u8]) -> String {
-    let Ok(bytes) = <[u8; 8]>::try_from(bytes) else { return "?".to_owned() };
-    let set = u64::from_ne_bytes(bytes);
+fn set(set: u64) -> String {
     let signals: Vec<String> = (1..=64).filter(|n| set >> (n - 1) & 1 == 1).map(signal_name).collect();
     match signals.len() {
         0..=8 => format!("[{}]", signals.join(" ")),

@@ -11,13 +11,14 @@ mod decode;
 mod steering;
 
 pub(crate) use crate::sys::ptrace::CAN_STEER;
-pub(crate) use calls::Calls;
+pub(crate) use calls::{Calls, prepare};
 pub(crate) use steering::{Deed, Plan, Point, Steering};
 
 use crate::observation::{Call, Event, Exit, Pid, Text, Trace, Traced, What};
 use crate::observe;
 use crate::sys::ptrace::{self, Resume, Stopped};
 use alarms::Alarm;
+use decode::Meaning;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -213,8 +214,8 @@ impl Tracer {
         }
     }
 
-    /// Takes in that a child or tracee has ended.
-    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit) {
+    /// Takes in that a child or tracee has ended; says whether that was a part of the start, and not its launcher's end.
+    pub(crate) fn ended(&mut self, pid: Pid, exit: Exit) -> bool {
         self.unborn.remove(&pid);
         self.held.retain(|tid| *tid != pid);
         self.listening.retain(|tid| *tid != pid);
@@ -223,13 +224,14 @@ impl Tracer {
             && self.trace.processes[process].pid != pid
         {
             self.push(process, pid, What::ThreadEnded);
-            return;
+            return true;
         }
         // A process id that is used again belongs to the younger one.
-        let Some(process) = self.trace.processes.iter().rposition(|process| process.pid == pid) else { return };
+        let Some(process) = self.trace.processes.iter().rposition(|process| process.pid == pid) else { return false };
         if !std::mem::replace(&mut self.notes[process].has_ended, true) {
             self.push(process, pid, What::Ended(exit));
         }
+        process != 0
     }
 
     /// Takes in a stop, and lets the thread go on unless the plan holds it.
@@ -289,7 +291,7 @@ impl Tracer {
         if let Some(call) = call.and_then(|event| self.call_mut(event)) {
             call.result = Some(i64::from(child));
         }
-        let is_thread = observe::process_of(child).is_some_and(|leader| leader == self.trace.processes[process].pid);
+        let is_thread = observe::is_thread_of(child, self.trace.processes[process].pid);
         let place = if is_thread {
             self.push(process, tid, What::Thread(child));
             process
@@ -378,7 +380,11 @@ impl Tracer {
         let count = notes.counts.entry(known.name).or_default();
         *count += u32::from(!is_loader);
         let nth = *count;
-        let meaning = decode::read(tid, known, &arguments, interface);
+        // A start that is steered is not shown: that a call is made is all that counts, not of what, nor what came of it.
+        let is_shown = self.steering.plan == Plan::Watch;
+        let is_awaited = known.returns && is_shown;
+        let read = || decode::read(tid, known, &arguments, interface);
+        let meaning = if is_shown && !(is_awaited && known.is_kept) { read() } else { Meaning::default() };
         let call = Call {
             name: known.name.to_owned(),
             arguments: Text::printed(&meaning.arguments),
@@ -407,14 +413,23 @@ impl Tracer {
             _ => None,
         };
         self.go_into(tid, event, known.returns, deed);
+        // It makes its call meanwhile, and stops again before it goes on.
+        if is_awaited
+            && known.is_kept
+            && let Some(call) = event.and_then(|event| self.call_mut(event))
+        {
+            let Meaning { arguments, path, to, fd } = read();
+            (call.arguments, call.path, call.to, call.fd) = (Text::printed(&arguments), path, to, fd);
+        }
     }
 
     /// Has a thread go into the call of `event`, or not, as the `deed` wants it.
     fn go_into(&mut self, tid: Pid, event: Option<usize>, returns: bool, deed: Option<Deed>) {
         self.has_reached |= deed.is_some();
         let Some(thread) = self.threads.get_mut(&tid) else { return };
-        let how = if returns { Resume::ToEndOfCall } else { Resume::On };
-        thread.call = event.filter(|_| returns);
+        let is_awaited = returns && self.steering.plan == Plan::Watch;
+        let how = if is_awaited { Resume::ToEndOfCall } else { Resume::On };
+        thread.call = event.filter(|_| is_awaited);
         match deed {
             None => ptrace::resume(tid, how, 0),
             Some(Deed::HoldBefore) => self.held.push(tid),

@@ -18,8 +18,43 @@ const LAST_PAUSE: Duration = Duration::from_millis(10);
 /// While one stop of a tracee follows another, init sleeps in waitpid(2), of which the kernel knows that whoever wakes it
 /// goes to sleep: it then lets both have the same processor. This is how often it looks whether that goes on.
 const LULL: Duration = Duration::from_micros(500);
-/// How long it may go on.
+/// How long init looks for the next stop without going to sleep, where that pays.
+const SPIN: Duration = Duration::from_micros(30);
+/// For how many stops it sleeps at once after it has looked in vain: doubled up to the last each time in a row.
+const FEWEST_SLEEPS: u32 = 2;
+const MOST_SLEEPS: u32 = 128;
+/// How long a turn of stops may go on.
 const LONGEST_TURN: Duration = Duration::from_millis(20);
+
+/// Whether init looks for a tracee's next stop or sleeps until then. Where a processor is idle, waking up takes longer;
+/// where none is, the tracee may need the one on which init looks. Which it is shows in whether the stop comes.
+#[derive(Debug, Default)]
+pub(super) struct Spins {
+    /// For how many stops to sleep next time that it has not come.
+    sleeps: u32,
+    /// For how many more of them to do so now.
+    left: u32,
+}
+
+impl Spins {
+    /// The next child or tracee that has changed; `None` where there was a lull.
+    fn await_change(&mut self) -> Option<(Pid, libc::c_int)> {
+        if self.left > 0 {
+            self.left -= 1;
+            return sys::ptrace::await_any();
+        }
+        let began = Instant::now();
+        while began.elapsed() < SPIN {
+            if let Some(change) = sys::ptrace::wait_any() {
+                self.sleeps = FEWEST_SLEEPS;
+                return Some(change);
+            }
+        }
+        self.left = self.sleeps;
+        self.sleeps = (self.sleeps * 2).clamp(FEWEST_SLEEPS, MOST_SLEEPS);
+        sys::ptrace::await_any()
+    }
+}
 
 impl World<'_> {
     /// Takes in what has happened: output, ended children, the caller's end.
@@ -45,27 +80,27 @@ impl World<'_> {
     }
 
     /// Takes in children that have ended, and tracees that have stopped; of those usually one stop follows another, and
-    /// whoever waits for something else is only asked where none does, somebody has ended, or is held.
+    /// whoever waits for something else is only asked where none does, the launcher has ended, or somebody is held.
     fn take_in_changes(&mut self) {
-        let mut more = false;
+        let mut last = None;
         while let Some((pid, status)) = sys::ptrace::wait_any() {
-            more = self.take_in_change(pid, status);
+            last = self.take_in_change(pid, status).then_some(pid);
         }
-        if !more || self.lulls.is_none() {
-            return;
-        }
+        let Some(lulls) = self.lulls.as_mut().filter(|_| last.is_some()) else { return };
+        lulls.begin(LULL);
         let began = Instant::now();
-        let mut last = began;
-        self.lulls.iter_mut().for_each(|lulls| lulls.begin(LULL));
-        while more && last - began < LONGEST_TURN {
-            match sys::ptrace::await_any() {
+        let mut since = began;
+        while let Some(tid) = last
+            && began.elapsed() < LONGEST_TURN
+        {
+            last = match self.spins.await_change() {
                 Some((pid, status)) => {
-                    more = self.take_in_change(pid, status);
-                    last = Instant::now();
+                    since = Instant::now();
+                    self.take_in_change(pid, status).then_some(pid)
                 }
-                // The first lull may have begun long before the last stop.
-                None => more = last.elapsed() < LULL / 2,
-            }
+                // The first lull may have begun long before the last stop; and who waits for a processor will stop again.
+                None => (since.elapsed() < LULL / 2 || observe::runs(tid)).then_some(tid),
+            };
         }
         self.lulls.iter_mut().for_each(sys::Lulls::end);
     }
@@ -84,8 +119,7 @@ impl World<'_> {
             return more;
         };
         self.exits.insert(pid, exit);
-        self.tracer.iter_mut().for_each(|tracer| tracer.ended(pid, exit));
-        false
+        self.tracer.as_mut().is_some_and(|tracer| tracer.ended(pid, exit))
     }
 
     /// Sleeps until something happens, or `pause` is over. `also` is one more descriptor to watch.

@@ -99,6 +99,7 @@ pub(crate) struct World<'a> {
     tracer: Option<Tracer>,
     /// What keeps init from waiting too long for a tracee's next stop.
     lulls: Option<sys::Lulls>,
+    spins: events::Spins,
     /// Ports that init keeps from the subject.
     listeners: Vec<std::net::TcpListener>,
     /// Where a supervised subject says that it is ready.
@@ -158,6 +159,7 @@ impl<'a> World<'a> {
             launcher: None,
             tracer: None,
             lulls: None,
+            spins: events::Spins::default(),
             listeners: Vec::new(),
             notify_socket: None,
             main: None,
