@@ -121,9 +121,9 @@ impl Series {
     /// Whether that trial is to be repeated, after what was seen of it.
     pub(crate) fn repeats(&self, known: &Known, seen: &[(String, Seen)], trial: &str) -> bool {
         let of_it = || seen.iter().filter(|(name, _)| name == trial).map(|(_, seen)| seen);
-        let launch = of_it().find_map(|seen| if let Seen::Launch(launch) = seen { Some(launch) } else { None });
-        let look = of_it().find_map(|seen| if let Seen::Look(look) = seen { Some(look) } else { None });
-        let failed = |(launch, look): (&Box<Launch>, &Box<Look>)| {
+        let launch = of_it().find_map(|seen| if let Seen::Launch(launch) = seen { Some(&**launch) } else { None });
+        let look = of_it().find_map(|seen| if let Seen::Look(look) = seen { Some(&**look) } else { None });
+        let failed = |(launch, look): (&Launch, &Look)| {
             !known.is_matched_by(launch.ended, look) || !known.pidfile_names_nobody && !names_main(look)
         };
         self.repeated && launch.zip(look).is_some_and(failed)
