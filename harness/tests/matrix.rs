@@ -152,7 +152,7 @@ fn here_is_here() {
             failure.actual = "it keeps /srv/some/bin busy".to_owned();
         }
     }
-    let page = markdown::report(&[Row::new(&entry, "m.toml", Profile::Sysv, Ok(outcome))]);
+    let page = markdown::report(&[Row::new(&entry, "m.toml", Profile::Sysv, Ok::<_, RunError>(outcome))]);
     assert!(page.contains("`{here}/bin/d --conf={here}/c {dir}/p`"), "{page}");
     assert!(page.contains("`it keeps {here}/bin busy`") && !page.contains("/srv/some"), "{page}");
 }
