@@ -26,7 +26,7 @@
 //! `DAEMONSPEC_SHUFFLE=7` daemons and tests come in another order, the same for the same number.
 //!
 //! In one process a daemon is started only as often as the chosen checks need, and its tests share what was seen; several
-//! daemons are judged side by side, in no more sandboxes at a time than there are test threads.
+//! daemons are judged side by side, in as many sandboxes at a time as `--test-threads` says, else four for each processor.
 //!
 //! | verdict | test |
 //! |---|---|

@@ -25,10 +25,12 @@ impl Surroundings {
         Surroundings { ci: is_set("CI"), nextest: is_set("NEXTEST") }
     }
 
-    /// How many sandboxes at a time. nextest runs as many processes as there are processors.
+    /// How many sandboxes at a time. nextest runs as many processes as there are processors; here there are more of them than
+    /// processors, since who starts strangers waits most of the time: for a launcher that hangs, until the deadline.
     pub(super) fn jobs(self, arguments: &Arguments) -> usize {
-        let processors = || std::thread::available_parallelism().map_or(1, Into::into);
-        arguments.test_threads.unwrap_or_else(|| if self.nextest { 1 } else { processors() })
+        const FOR_EACH_PROCESSOR: usize = 4;
+        let jobs = || FOR_EACH_PROCESSOR * std::thread::available_parallelism().map_or(1, usize::from);
+        arguments.test_threads.unwrap_or_else(|| if self.nextest { 1 } else { jobs() })
     }
 
     fn could_not_be_judged(self, error: &NotJudged) -> Result<Completion, Failed> {
