@@ -1,6 +1,6 @@
 //! systemd as a witness: what it makes of each daemon is compared with our verdicts (`check --witness systemd`).
 //!
-//! The daemons are those of ci/third-party.toml and of ci/field, or of the manifests that DAEMONSPEC_MANIFEST names (separated
+//! The daemons are those of ci/field, or of the manifests that DAEMONSPEC_MANIFEST names (separated
 //! by `:`); the reference daemon in each of its ways; and defective ones of which systemd must complain. What is not installed
 //! shows as ignored; in CI, which installs it all, that fails.
 
@@ -243,12 +243,7 @@ fn manifests() -> Vec<PathBuf> {
     }
     let field = std::fs::read_dir(Path::new(CI).join("field")).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = field.map(|entry| entry.path()).collect();
-    paths.push(Path::new(CI).join("third-party.toml"));
-    // Beside a manifest there may be what is expected of it.
-    paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".toml") && !name.ends_with(".expected.toml") && path.exists()
-    });
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     paths
 }
