@@ -55,12 +55,13 @@ impl<'a> Case<'a> {
             return broken("the call that writes the PID file was not seen");
         };
         let (launch, look) = (seen.launch(name)?, seen.look(name)?);
+        let number = |file: &Option<FileSeen>| file.as_ref().and_then(FileSeen::number);
+        let (at_exit, at_rest) = (number(&launch.pidfile_at_exit), number(&look.pidfile));
         match (launch.ended, trial.reached) {
             (None, _) => broken("the launcher did not end"),
-            // The launcher ended before anybody came to that call: there is nothing worse.
-            (Some(_), false) if launch.pidfile_at_exit.as_ref().and_then(FileSeen::number).is_none() => {
-                Ok((trial, launch, look))
-            }
+            // The launcher ended before anybody came to that call: there is nothing worse, even where the file has another
+            // number until then.
+            (Some(_), false) if at_exit.is_none() || at_exit != at_rest => Ok((trial, launch, look)),
             (Some(_), false) => broken("the PID file was written otherwise than in the start before"),
             (Some(_), true) => Ok((trial, launch, look)),
         }
