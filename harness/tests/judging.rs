@@ -509,22 +509,6 @@ fn a_failed_start_that_does_not_end_is_the_launcher_status_s_alone() {
     assert_eq!(verdict("failure-explained"), Verdict::Pass, "the other starts that failed were explained");
 }
 
-/// A start that fails now and then by itself says nothing of what a crash has left.
-#[test]
-fn a_start_after_a_crash_has_failed_where_it_fails_each_time() {
-    let mut record = passing("crash-anywhere-restarts");
-    let verdict = |record: &Record| find("crash-anywhere-restarts").unwrap().judge(record);
-    let of_it: Vec<(String, Seen)> =
-        observation(&mut record, "killed").seen.iter().filter(|(name, _)| name == "1").cloned().collect();
-    launch(&mut record, "killed", "1").ended = Some(Exit::Status(1));
-    assert!(matches!(verdict(&record), Verdict::Fail(_)), "it was not repeated");
-    let again = of_it.into_iter().map(|(name, seen)| (format!("{name} again 1"), seen));
-    observation(&mut record, "killed").seen.extend(again);
-    assert_eq!(verdict(&record), Verdict::Pass);
-    launch(&mut record, "killed", "1 again 1").ended = Some(Exit::Status(1));
-    assert!(matches!(verdict(&record), Verdict::Fail(_)));
-}
-
 /// The launcher waits for the daemon's word, and the word comes before what `--ready` declares.
 #[test]
 fn a_word_that_is_given_too_early_is_not_waiting() {

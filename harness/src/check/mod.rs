@@ -379,10 +379,6 @@ impl Check {
         if reached < count.tried {
             words.push_str(&format!("; {} did not come to their call", count.tried - reached));
         }
-        let repeated = seen.trials().filter(|(name, _)| seen.repeats(name).next().is_some()).count();
-        if repeated > 0 {
-            words.push_str(&format!("; {repeated} were repeated, for the start after them failed"));
-        }
         if count.alike > 0 {
             words.push_str(&format!("; one stands for a row of calls that only look ({} left out)", count.alike));
         }

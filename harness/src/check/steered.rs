@@ -31,19 +31,6 @@ impl<'a> Case<'a> {
         Ok((seen, trials.into_iter().filter(|(_, trial)| trial.reached).collect()))
     }
 
-    /// What the start after a trial lacks, each time that the trial was performed: what comes and goes is no matter of what
-    /// the trial left behind, but of a start that fails now and then by itself.
-    fn next_start_lacks(&self, seen: &Observation, trial: &str) -> Result<Option<String>, Unseen> {
-        let lacks = |name: &str| self.lacks(seen.look(name)?, seen.launch(name)?.ended);
-        let first = lacks(trial)?;
-        for repeat in seen.repeats(trial) {
-            if lacks(&repeat)?.is_none() {
-                return Ok(None);
-            }
-        }
-        Ok(first)
-    }
-
     fn trace(&self, name: &str) -> Result<&'a Trace, Unseen> {
         self.scenario("traced")?.trace(name)
     }
@@ -215,7 +202,8 @@ pub(super) fn early_sigterm(case: &Case<'_>) -> Judgement {
             if !trial.ended {
                 return Ok(Some("it goes on running".to_owned()));
             }
-            Ok(case.next_start_lacks(seen, name)?.map(|lacking| format!("it ended, and at the next start {lacking}")))
+            let (launch, look) = (seen.launch(name)?, seen.look(name)?);
+            Ok(case.lacks(look, launch.ended)?.map(|lacking| format!("it ended, and at the next start {lacking}")))
         },
     )
 }
@@ -224,7 +212,8 @@ pub(super) fn crash_anywhere(case: &Case<'_>) -> Judgement {
     case.daemon()?;
     let (seen, trials) = case.trials("killed")?;
     judge_each(&trials, "it starts again wherever it was killed", |name, _| {
-        Ok(case.next_start_lacks(seen, name)?.map(|lacking| format!("at the next start {lacking}")))
+        let (launch, look) = (seen.launch(name)?, seen.look(name)?);
+        Ok(case.lacks(look, launch.ended)?.map(|lacking| format!("at the next start {lacking}")))
     })
 }
 

@@ -114,14 +114,6 @@ pub(crate) fn serves(trial: &str) -> String {
     format!("{trial} serves")
 }
 
-/// Between the name of a trial and which repeat of it this is.
-const AGAIN: &str = " again ";
-
-/// The name of a trial when it is performed once more.
-pub(crate) fn repeat(trial: &str, round: usize) -> String {
-    format!("{trial}{AGAIN}{round}")
-}
-
 impl Observation {
     finders! {
         /// The start of that name.
@@ -161,15 +153,9 @@ impl Observation {
     /// All trials, with their names.
     pub fn trials(&self) -> impl Iterator<Item = (&str, &Trial)> {
         self.seen.iter().filter_map(|(name, seen)| match seen {
-            Seen::Trial(trial) if !name.contains(AGAIN) => Some((name.as_str(), &**trial)),
+            Seen::Trial(trial) => Some((name.as_str(), &**trial)),
             _ => None,
         })
-    }
-
-    /// The names under which the trial of that name was repeated, as far as it was.
-    pub fn repeats(&self, trial: &str) -> impl Iterator<Item = String> {
-        let was = |name: &String| self.seen.iter().any(|(other, seen)| other == name && matches!(seen, Seen::Trial(_)));
-        (1..).map(move |round| repeat(trial, round)).take_while(was)
     }
 
     /// How many starts there were.

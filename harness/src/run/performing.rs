@@ -3,7 +3,7 @@
 use super::slots::{Place, Slots};
 use super::starting::why_not;
 use super::{Event, RunError, Wanted};
-use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen, repeat};
+use crate::observation::{Account, Isolation, Launch, Look, Observation, Style, Text, Unseen};
 use crate::sandbox::{self, Request, SandboxError, root::PRIVATE_DIRECTORY};
 use crate::scenario::{Halt, Known, Scenario, Series, Setting};
 use crate::subject::{Ready, Subject};
@@ -12,9 +12,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering};
 use std::time::Duration;
-
-/// How often a trial is repeated after which the subject did not start as it does cleanly.
-const REPEATS: usize = 2;
 
 /// Everything one run needs and no scenario changes.
 pub(super) struct Run<'a> {
@@ -258,25 +255,13 @@ impl<'a> Run<'a> {
         let lives = self.spread(jobs, &tasks, |(index, number)| {
             let (series, Ok(schedule)) = &schedules[*index] else { return Ok(Err(Unseen::Broken(String::new()))) };
             on_event(Event::Begins(series.name));
-            let perform = |name: &str| {
-                let act = |inside| series.perform(name, &schedule.trials[*number], self.setting(), known, inside);
-                let life = sandbox::run(&request, act).map_err(|error| self.refused(error))?;
-                not_spoiling(match life.halt {
-                    Some(halt) => Err(self.halted(halt)),
-                    None => Ok(Ok(life.seen)),
-                })
-            };
-            let name = (number + 1).to_string();
-            let mut seen = perform(&name)?;
-            if let Ok(seen) = &mut seen
-                && series.repeats(known, seen, &name)
-            {
-                for round in 1..=REPEATS {
-                    seen.extend(perform(&repeat(&name, round))?.unwrap_or_default());
-                }
-            }
+            let act = |inside| series.perform(*number, &schedule.trials[*number], self.setting(), known, inside);
+            let life = sandbox::run(&request, act).map_err(|error| self.refused(error))?;
             on_event(Event::Done(series.name));
-            Ok(seen)
+            not_spoiling(match life.halt {
+                Some(halt) => Err(self.halted(halt)),
+                None => Ok(Ok(life.seen)),
+            })
         });
         let mut lives = lives.into_iter();
         let mut results = Vec::new();

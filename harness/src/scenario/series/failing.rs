@@ -8,7 +8,6 @@ pub(super) static SERIES: Series = Series {
     name: "failing",
     about: "each call of its start fails once with each errno that fits it",
     exhaustive: true,
-    repeated: false,
     plan: |known, _| {
         if !crate::trace::CAN_STEER {
             return Err(Unseen::Skip("having a call fail needs x86-64".to_owned()));

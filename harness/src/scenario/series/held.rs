@@ -9,7 +9,6 @@ pub(super) static SERIES: Series = Series {
     name: "held",
     about: "the process that becomes the daemon is held at its birth, and the one that writes the PID file before it does",
     exhaustive: false,
-    repeated: false,
     plan: |known, style| {
         only_in_background(style)?;
         let trace = learned(known)?;

@@ -10,7 +10,6 @@ pub(super) static SERIES: Series = Series {
     name: "interleaved",
     about: "held at the return of each of its calls on the PID file, while another start runs to its end",
     exhaustive: false,
-    repeated: false,
     plan: |known, style| {
         only_in_background(style)?;
         let Some(path) = known.path_of_pidfile.as_deref() else {

@@ -8,7 +8,6 @@ pub(super) static SERIES: Series = Series {
     name: "killed",
     about: "all its processes killed at the return of each call of its start, and started again over what that left",
     exhaustive: true,
-    repeated: true,
     plan: |known, _| {
         let trace = learned(known)?;
         let (each, alike) = without_alike(places(trace));

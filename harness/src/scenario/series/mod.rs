@@ -11,7 +11,7 @@ mod killed;
 mod terminated;
 
 use super::{Known, Life};
-use crate::observation::{Done, Event, Launch, Look, Seen, Series as Count, Style, Text, Trace, Trial, Unseen, What};
+use crate::observation::{Done, Event, Seen, Series as Count, Style, Text, Trace, Trial, Unseen, What};
 use crate::sandbox::Inside;
 use crate::trace::{Calls, Deed, Plan, Point};
 use crate::world::{Acted, Setting, World};
@@ -27,8 +27,6 @@ pub struct Series {
     pub about: &'static str,
     /// Whether it starts the subject once for each of its calls, and is performed only where that is asked for.
     pub exhaustive: bool,
-    /// Whether a trial after which the subject did not start as it does cleanly is repeated: a start may fail by itself, too.
-    repeated: bool,
     /// Plans the trials.
     plan: fn(&Known, Style) -> Result<Trials, Unseen>,
     /// Performs one.
@@ -90,51 +88,32 @@ impl Series {
     /// Performs one trial, as init of a sandbox.
     pub(crate) fn perform(
         &self,
-        name: &str,
+        number: usize,
         planned: &Planned,
         setting: Setting<'_>,
         known: &Known,
         inside: Inside,
     ) -> Life {
+        let name = (number + 1).to_string();
         super::live(setting, inside, |world| {
             world.is_brief = true;
             known.prepare(world);
             known.point_out_pidfile(world);
             if !world.is_isolated() {
                 world.unseen(
-                    name,
+                    &name,
                     Unseen::Skip("starts that are steered leave things behind; that needs a sandbox".to_owned()),
                 );
                 return Ok(None);
             }
             if let Some(why) = world.why_untraced() {
-                world.unseen(name, why);
+                world.unseen(&name, why);
                 return Ok(None);
             }
-            (self.act)(world, known, name, planned)?;
+            (self.act)(world, known, &name, planned)?;
             Ok(None)
         })
     }
-}
-
-impl Series {
-    /// Whether that trial is to be repeated, after what was seen of it.
-    pub(crate) fn repeats(&self, known: &Known, seen: &[(String, Seen)], trial: &str) -> bool {
-        let of_it = || seen.iter().filter(|(name, _)| name == trial).map(|(_, seen)| seen);
-        let launch = of_it().find_map(|seen| if let Seen::Launch(launch) = seen { Some(&**launch) } else { None });
-        let look = of_it().find_map(|seen| if let Seen::Look(look) = seen { Some(&**look) } else { None });
-        let failed = |(launch, look): (&Launch, &Look)| {
-            !known.is_matched_by(launch.ended, look) || !known.pidfile_names_nobody && !names_main(look)
-        };
-        self.repeated && launch.zip(look).is_some_and(failed)
-    }
-}
-
-/// Whether the PID file, where there is one to look at, names the main process.
-fn names_main(look: &Look) -> bool {
-    let Some(file) = &look.pidfile else { return true };
-    let number = file.number();
-    look.main().is_some_and(|main| number == Some(main.pid) || number == Some(main.inner_pid))
 }
 
 /// The traced start; without it nothing can be steered.

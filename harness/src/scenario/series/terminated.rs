@@ -8,7 +8,6 @@ pub(super) static SERIES: Series = Series {
     name: "terminated",
     about: "the process that becomes the daemon gets SIGTERM at each call of its start, and is started again after that",
     exhaustive: true,
-    repeated: true,
     plan: |known, style| {
         let trace = learned(known)?;
         let mut planned = Vec::new();
