@@ -5,23 +5,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod committed;
 mod timings;
 
+use committed::compare;
 use daemonspec::comparison::{Comparison, html, json, markdown, terminal};
 use daemonspec::run::Benched;
 use html5gum::{DefaultEmitter, Token, Tokenizer};
 use serde_json::Value;
-use std::path::Path;
 use timings::{benched, daemon, starts};
-
-fn compare(path: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("DAEMONSPEC_UPDATE").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == committed, "{} is not current; DAEMONSPEC_UPDATE=1 writes it anew", path.display());
-}
 
 fn plain(benched: &Benched) -> String {
     anstream::adapter::strip_str(&terminal::report(&Comparison::new(benched))).to_string()

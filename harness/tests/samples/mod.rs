@@ -8,8 +8,11 @@ use html5gum::{DefaultEmitter, Token, Tokenizer};
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Parser};
 use serde_json::Value;
-use std::path::Path;
 use std::time::Duration;
+
+#[path = "../committed/mod.rs"]
+mod committed;
+pub(crate) use committed::compare;
 
 /// The checks of the sample: few, so that it changes only where one of them does.
 pub(crate) const CHECKS: &[&str] = &[
@@ -60,24 +63,6 @@ pub(crate) fn sample() -> Vec<Outcome> {
     daemon.session = daemon.pid;
     daemon.cwd = Some(Text::new(b"/srv/<script>alert(1)</script>/a|b`c`\n"));
     [flawed, recording()].into_iter().map(|recording| recording.judge(&options()).unwrap()).collect()
-}
-
-/// Compares with the committed file.
-pub(crate) fn compare(path: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("DAEMONSPEC_UPDATE").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let line = text.lines().zip(committed.lines()).take_while(|(is, was)| is == was).count();
-    assert!(
-        text == committed,
-        "{} is not current; from line {} on it was\n{}\nand is\n{}\nDAEMONSPEC_UPDATE=1 writes it anew",
-        path.display(),
-        line + 1,
-        committed.lines().nth(line).unwrap_or("(at its end)"),
-        text.lines().nth(line).unwrap_or("(at its end)"),
-    );
 }
 
 pub(crate) fn valid(schema: &str, instance: &str) {
