@@ -51,7 +51,12 @@
     focusable();
   };
   form.addEventListener("input", show);
-  form.addEventListener("reset", () => setTimeout(show));
+  // The event of a reset comes before the fields have changed; whoever presses the button sees the table at once.
+  one("button[type=reset]", form).addEventListener("click", (event) => {
+    event.preventDefault();
+    form.reset();
+    show();
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
 
   // The order of the rows: by a word, a number of failures, or a check's verdicts, the gravest first.
