@@ -65,7 +65,8 @@ impl Turns {
             }
             passed &= self.loops.contains(&place);
         }
-        passed
+        // Who has woken up since that pulse may have been running just now, and then waits for nothing.
+        passed && pulse.threads.iter().all(|(pid, tid, before)| thread(*pid, *tid) == Some((true, *before)))
     }
 
     /// Whether no short wait has been seen at all.
@@ -80,16 +81,22 @@ pub(crate) fn pulse(pids: &[Pid], quiet: &[Pid]) -> Pulse {
     let mut asleep = true;
     for pid in pids {
         for tid in threads_of(*pid).into_iter().filter(|tid| !quiet.contains(tid)) {
-            let Some(status) = status(&format!("/proc/{pid}/task/{tid}/status")) else { continue };
-            // S sleeps, T is stopped, Z and X have ended, I idles; R runs, D waits for the disk or a vfork child, and t for
-            // its tracer, which will let it go on. Who is only kept waiting by a child that is held does rest.
-            asleep &= status.state.starts_with(['S', 'T', 'Z', 'X', 'I'])
-                || (status.state.starts_with('D') && waits_for_child(*pid, tid));
-            let switches = status.voluntary_ctxt_switches.unwrap_or(0) + status.nonvoluntary_ctxt_switches.unwrap_or(0);
+            let Some((sleeps, switches)) = thread(*pid, tid) else { continue };
+            asleep &= sleeps;
             threads.push((*pid, tid, switches));
         }
     }
     Pulse { threads, asleep }
+}
+
+/// Whether a thread is asleep, and how often it has been switched; `None` where there is none any more.
+fn thread(pid: Pid, tid: Pid) -> Option<(bool, u64)> {
+    let status = status(&format!("/proc/{pid}/task/{tid}/status"))?;
+    // S sleeps, T is stopped, Z and X have ended, I idles; R runs, D waits for the disk or a vfork child, and t for its tracer,
+    // which will let it go on. Who is only kept waiting by a child that is held does rest.
+    let sleeps = status.state.starts_with(['S', 'T', 'Z', 'X', 'I'])
+        || (status.state.starts_with('D') && waits_for_child(pid, tid));
+    Some((sleeps, status.voluntary_ctxt_switches.unwrap_or(0) + status.nonvoluntary_ctxt_switches.unwrap_or(0)))
 }
 
 /// Whether a thread that no signal interrupts waits until its child executes something or ends, and not for a disk.
