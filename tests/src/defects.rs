@@ -43,7 +43,7 @@ impl Profile {
     /// in the background: in the foreground a good daemon leaves it alone.
     #[must_use]
     pub fn arguments(self) -> Vec<&'static str> {
-        let mut arguments = vec!["--pid-file", "{dir}/d.pid", "--log-file", "{dir}/d.log"];
+        let mut arguments = vec!["--pid-file", "{dir}/d.pid", "--log-file", LOG];
         if self != Self::Sysv {
             arguments.push("--foreground");
         }
@@ -60,6 +60,8 @@ pub enum Needs {
     Account,
     /// A stop command: the daemon's own `--stop`, by [`Defect::stop_line`].
     StopCommand,
+    /// What else "ready" means (`--ready`): that its log is there.
+    Ready,
 }
 
 impl Defect {
@@ -95,6 +97,12 @@ impl Defect {
         (self.needs == Needs::Account).then_some(ACCOUNT)
     }
 
+    /// The file that has to be there before the subject is ready, besides its PID file.
+    #[must_use]
+    pub fn ready(&self) -> Option<&'static str> {
+        (self.needs == Needs::Ready).then_some(LOG)
+    }
+
     /// The subject's stop command, for the program at that path.
     #[must_use]
     pub fn stop_line(&self, program: &str) -> Option<String> {
@@ -104,6 +112,9 @@ impl Defect {
 }
 
 const ACCOUNT: &str = "nobody";
+
+/// Where its log is; the last that a good daemon sets up before it says that it is ready.
+pub const LOG: &str = "{dir}/d.log";
 
 const fn defect(name: &'static str, target: &'static str, flaw: &'static str) -> Defect {
     Defect { name, flaw, target, profile: Profile::Sysv, needs: Needs::Nothing }
@@ -118,6 +129,7 @@ pub const DEFECTS: &[Defect] = &[
     defect("intermediate-stays", "left-its-launcher", "the first child stays, and waits for the daemon"),
     defect("launcher-leaves-at-once", "ready-before-exit", "the launcher ends as soon as it has forked, as that of daemon(3) does"),
     defect("launcher-waits-for-first-child", "ready-before-exit", "the launcher waits until the first child has ended, and not for the daemon"),
+    defect("tells-before-log", "ready-before-exit", "the launcher is told that all is well before the log is opened, which the subject declares to be a part of being ready").needs(Needs::Ready),
     defect("launcher-sleeps", "ready-before-exit", "the launcher sleeps for 100 ms, and ends"),
     defect("launcher-gives-up", "ready-before-exit", "the launcher waits to be told, though for a second at most, and then ends with status 0"),
     defect("launcher-has-alarm", "ready-before-exit", "the launcher waits to be told, and an alarm after a second ends it with status 0"),

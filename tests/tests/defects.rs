@@ -7,7 +7,7 @@
 
 use daemonspec::check::{Profile, catalogue};
 use daemonspec::run::{self, Options};
-use daemonspec::subject::Subject;
+use daemonspec::subject::{Ready, Subject};
 use daemonspec_tests::defects::{self, DEFECTS};
 use daemonspec_tests::programs::program;
 use std::collections::BTreeMap;
@@ -57,6 +57,7 @@ fn correct(name: &str, program: &Path, first: &[&str]) -> Vec<Job> {
     let plain = job(name, program, &arguments(&[], sysv), sysv);
     let mut full = job(&format!("{name}, in full"), program, &arguments(&["--user", "nobody"], sysv), sysv);
     full.subject.user = Some("nobody".to_owned());
+    full.subject.ready = vec![Ready::File(defects::LOG.into())];
     full.subject.stop = Some(format!("'{}' {} --stop --pid-file {{dir}}/d.pid", program.display(), first.join(" ")));
     let container = defects::Profile::Container;
     let inside = job(&format!("{name}, container"), program, &arguments(&[], container), container);
@@ -78,6 +79,7 @@ fn all_jobs() -> Vec<Job> {
         job.exhaustive = EXHAUSTIVE.contains(&defect.target);
         job.subject.user = defect.user().map(str::to_owned);
         job.subject.stop = defect.stop_line(&defective.display().to_string());
+        job.subject.ready = defect.ready().map(|path| Ready::File(path.into())).into_iter().collect();
         job
     }));
     jobs

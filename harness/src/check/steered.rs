@@ -123,7 +123,11 @@ fn ready_by_then(seen: &Observation) -> Judgement {
         format!("its daemon was held at the call that makes it {}", trial.at.short(80)),
         format!("pid {}, the launcher, ended with status 0 meanwhile", launch.launcher),
     ];
-    fail("it ends when what --ready declares is there", "it ended with status 0, and that was not there", evidence)
+    fail(
+        "it ends when what --ready declares is there",
+        "it ended with status 0 before what --ready declares was there",
+        evidence,
+    )
 }
 
 pub(super) fn simultaneous_starts(case: &Case<'_>) -> Judgement {

@@ -373,6 +373,9 @@ impl Defective {
         };
         let pid_file = self.pid_file(&options.pid_file, start, &mut workers, tell)?; // 12
         drop((early, late));
+        if self.has("tells-before-log") {
+            let _ = teller.ready();
+        }
         let log = Log::standard_error();
         let mut daemon = Daemon { signals, pid_file, log, supervisor: None, workers, files, pipe };
         match self.initialise(&mut daemon, options, account, start, kept) {
