@@ -12,7 +12,7 @@ mod steering;
 
 pub(crate) use crate::sys::ptrace::CAN_STEER;
 pub(crate) use calls::{Calls, prepare};
-pub(crate) use steering::{Deed, Plan, Point, Steering};
+pub(crate) use steering::{Deed, Newborn, Plan, Point, Steering};
 
 use crate::observation::{Call, Event, Exit, Pid, Text, Trace, Traced, What};
 use crate::observe;
@@ -138,6 +138,15 @@ impl Tracer {
     pub(crate) fn let_all_go(&mut self) {
         self.steering.plan = Plan::Watch;
         self.let_go();
+    }
+
+    /// Lets whoever was to be last go on, or not be held when he comes; says whether there was such a one.
+    pub(crate) fn let_last_go(&mut self) -> bool {
+        let there_was = self.steering.last.take().is_some();
+        if there_was {
+            self.let_go();
+        }
+        there_was
     }
 
     /// Lets one process go on.
@@ -267,8 +276,7 @@ impl Tracer {
         if std::mem::take(&mut thread.is_new) {
             let process = thread.process;
             let is_first = self.trace.processes[process].pid == tid;
-            if is_first && self.is_birth(process, 0) {
-                self.has_reached = true;
+            if is_first && self.is_birth(process) {
                 return self.held.push(tid);
             }
             return ptrace::resume(tid, Resume::On, 0);
@@ -280,10 +288,13 @@ impl Tracer {
         ptrace::resume(tid, Resume::On, 0);
     }
 
-    /// Whether it is planned to hold that process after so many programs that it has executed.
-    fn is_birth(&self, process: usize, programs: usize) -> bool {
-        let Plan::Birth(lineage, after) = &self.steering.plan else { return false };
-        !self.has_reached && *after == programs && *lineage == self.trace.processes[process].lineage
+    /// Whether that process is to be held now that it has been born, or has executed one more program.
+    fn is_birth(&mut self, process: usize) -> bool {
+        let (lineage, programs) = (&self.trace.processes[process].lineage, self.notes[process].programs);
+        let is = |newborn: &Newborn| newborn.programs == programs && newborn.lineage == *lineage;
+        let is_planned = matches!(&self.steering.plan, Plan::Birth(newborn) if !self.has_reached && is(newborn));
+        self.has_reached |= is_planned;
+        is_planned || self.steering.last.as_ref().is_some_and(is)
     }
 
     fn bore(&mut self, tid: Pid) {
@@ -351,8 +362,7 @@ impl Tracer {
         let program = decode::program(tid, told(tid, libc::AT_EXECFN));
         self.push(process, tid, What::Program(Text::new(program.as_os_str().as_bytes())));
         self.notes[process].programs += 1;
-        if self.is_birth(process, self.notes[process].programs) {
-            self.has_reached = true;
+        if self.is_birth(process) {
             return self.held.push(tid);
         }
         self.go_on_after(tid, call);

@@ -59,6 +59,15 @@ pub(crate) enum Deed {
     Shorten,
 }
 
+/// A process to be held at its birth or, where it is to execute programs, before the first instruction of the last of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Newborn {
+    /// Which process (`Traced::lineage`).
+    pub(crate) lineage: Vec<u32>,
+    /// How many programs it is to have executed.
+    pub(crate) programs: usize,
+}
+
 /// How a start is steered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plan {
@@ -66,9 +75,8 @@ pub(crate) enum Plan {
     Watch,
     /// Something is done at one call.
     At(Point, Deed),
-    /// The process of that lineage is held at its birth, or, where it is to execute programs, before the first instruction of
-    /// that many of them.
-    Birth(Vec<u32>, usize),
+    /// A process is held at its birth.
+    Birth(Newborn),
     /// Whoever leaves the launcher's session is held before that, and so is the launcher before its end.
     Leaving,
 }
@@ -78,6 +86,8 @@ pub(crate) enum Plan {
 pub(crate) struct Steering {
     pub(crate) calls: Calls,
     pub(crate) plan: Plan,
+    /// Who is held besides until the launcher has ended, or waits: of a race between the two the launcher is to be first.
+    pub(crate) last: Option<Newborn>,
 }
 
 #[cfg(test)]

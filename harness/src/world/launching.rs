@@ -8,7 +8,7 @@ use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text}
 use crate::observe::{self, files};
 use crate::sandbox::shell::{self, Inheritance, Job, Order, Place, Stream, Wires};
 use crate::sys;
-use crate::trace::{Calls, Plan, Steering, Tracer};
+use crate::trace::{Calls, Newborn, Plan, Steering, Tracer};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::sys::time::TimeSpec;
@@ -55,7 +55,15 @@ pub(super) struct Begun {
 impl Start {
     /// The same, traced.
     pub(crate) fn traced(mut self, calls: Calls, plan: Plan) -> Self {
-        self.steering = Some(Steering { calls, plan });
+        self.steering = Some(Steering { calls, plan, last: None });
+        self
+    }
+
+    /// The same traced start, in which that process is held at its birth until the launcher has ended, or waits.
+    pub(crate) fn with_last(mut self, last: Option<Newborn>) -> Self {
+        if let Some(steering) = &mut self.steering {
+            steering.last = last;
+        }
         self
     }
 
@@ -213,11 +221,15 @@ impl World<'_> {
         match self.style {
             Style::SysV => {
                 // Of hundreds of starts none may take a whole deadline to show that it hangs.
-                let ended = if self.is_brief {
+                let mut ended = if self.is_brief {
                     self.await_end_or_wait(launcher, deadline)?
                 } else {
                     self.await_readable(launcher, deadline)?
                 };
+                if self.tracer.as_mut().is_some_and(Tracer::let_last_go) && !ended {
+                    let deadline = self.deadline();
+                    ended = self.await_end_or_wait(launcher, deadline)?;
+                }
                 self.launcher_hangs = !ended;
                 Ok(ended)
             }

@@ -1,5 +1,6 @@
 //! Every call of the start fails once with each errno that fits it.
 
+use super::held::daemon_at_birth;
 use super::{Planned, Series, faults, learned, places, tell};
 use crate::observation::{Done, Unseen};
 use crate::trace::{Calls, Deed};
@@ -34,7 +35,11 @@ pub(super) static SERIES: Series = Series {
                 ["read", "readv"].contains(&call.name.as_str()) && by_others
             });
             reads.map(move |(_, event, call)| {
-                Planned::at(trace, event, call, Calls::Files, Deed::Fail(libc::EINTR), Done::Failed(libc::EINTR))
+                // A word given before the read would do no harm where the reader takes that of it which has come.
+                let last = daemon_at_birth(trace).filter(|_| trace.main != Some(event.process));
+                let done = Done::Failed(libc::EINTR);
+                let at = Planned::at(trace, event, call, Calls::Files, Deed::Fail(libc::EINTR), done);
+                Planned { last, ..at }
             })
         });
         Ok(each.chain(told).collect::<Vec<_>>().into())
@@ -43,7 +48,8 @@ pub(super) static SERIES: Series = Series {
         let mut trial = planned.trial.clone();
         // A start that fails has no PID file to be waited for.
         world.awaits_pidfile = false;
-        let start = world.start().errors_apart().traced(planned.calls, planned.plan.clone());
+        let start =
+            world.start().errors_apart().traced(planned.calls, planned.plan.clone()).with_last(planned.last.clone());
         world.launch(name, start)?;
         world.look(name)?;
         trial.reached = world.has_reached();

@@ -3,7 +3,7 @@
 
 use super::{Planned, Series, learned, only_in_background, tell};
 use crate::observation::{Call, Done, Event, MAKES_READY, Seen, Text, Trace, What, serves};
-use crate::trace::{Calls, Deed, Plan};
+use crate::trace::{Calls, Deed, Newborn, Plan};
 
 pub(super) static SERIES: Series = Series {
     name: "held",
@@ -13,11 +13,12 @@ pub(super) static SERIES: Series = Series {
         only_in_background(style)?;
         let trace = learned(known)?;
         let mut planned = Vec::new();
-        if let Some((index, main)) = trace.main.and_then(|main| Some((main, trace.processes.get(main)?))) {
+        if let Some(daemon) = daemon_at_birth(trace) {
             planned.push(Planned {
-                trial: Planned::trial("birth", &main.lineage, Done::Held),
+                trial: Planned::trial("birth", &daemon.lineage, Done::Held),
                 calls: Calls::Leaving,
-                plan: Plan::Birth(main.lineage.clone(), programs_of_start(trace, index)),
+                plan: Plan::Birth(daemon),
+                last: None,
                 stale: false,
                 looks: false,
             });
@@ -55,6 +56,13 @@ fn maker_of_readiness(trace: &Trace) -> Option<(&Event, &Call)> {
     let (ready, main) = (trace.ready?, trace.main.filter(|main| *main != 0)?);
     let own = trace.calls().filter(|(_, event, call)| event.process == main && event.at <= ready && !call.loader);
     own.last().map(|(_, event, call)| (event, call))
+}
+
+/// The process that becomes the daemon, as it is born.
+pub(super) fn daemon_at_birth(trace: &Trace) -> Option<Newborn> {
+    let main = trace.main?;
+    let lineage = trace.processes.get(main)?.lineage.clone();
+    Some(Newborn { lineage, programs: programs_of_start(trace, main) })
 }
 
 /// How many programs the process executes before its launcher ends, or before it is ready: that of the last one is what is to

@@ -13,7 +13,7 @@ mod terminated;
 use super::{Known, Life};
 use crate::observation::{Done, Event, Seen, Series as Count, Style, Text, Trace, Trial, Unseen, What};
 use crate::sandbox::Inside;
-use crate::trace::{Calls, Deed, Plan, Point};
+use crate::trace::{Calls, Deed, Newborn, Plan, Point};
 use crate::world::{Acted, Setting, World};
 
 /// The most trials of one series.
@@ -40,6 +40,8 @@ pub(crate) struct Planned {
     trial: Trial,
     calls: Calls,
     plan: Plan,
+    /// Who is held until the launcher has ended, or waits.
+    last: Option<Newborn>,
     /// Whether a PID file of a dead process is there before.
     stale: bool,
     /// Whether it is at a call that only looks at something: of too many trials these are left out first.
@@ -134,7 +136,7 @@ impl Planned {
     fn at(trace: &Trace, event: &Event, call: &crate::observation::Call, calls: Calls, deed: Deed, done: Done) -> Self {
         let point = Point::of(trace, event, call);
         let trial = Trial { time: event.at, ..Planned::trial(&in_words(call), &point.lineage, done) };
-        Planned { trial, calls, plan: Plan::At(point, deed), stale: false, looks: only_looks(call) }
+        Planned { trial, calls, plan: Plan::At(point, deed), last: None, stale: false, looks: only_looks(call) }
     }
 
     fn trial(at: &str, lineage: &[u32], deed: Done) -> Trial {

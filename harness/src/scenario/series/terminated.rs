@@ -2,7 +2,7 @@
 
 use super::{Planned, Series, Trials, learned, places, start_over, without_alike};
 use crate::observation::{Done, Style};
-use crate::trace::{Calls, Deed, Plan};
+use crate::trace::{Calls, Deed, Newborn, Plan};
 
 pub(super) static SERIES: Series = Series {
     name: "terminated",
@@ -18,7 +18,8 @@ pub(super) static SERIES: Series = Series {
             planned.push(Planned {
                 trial: Planned::trial("birth", &main.lineage, Done::Terminated),
                 calls: Calls::Start,
-                plan: Plan::Birth(main.lineage.clone(), 0),
+                plan: Plan::Birth(Newborn { lineage: main.lineage.clone(), programs: 0 }),
+                last: None,
                 stale: false,
                 looks: false,
             });
