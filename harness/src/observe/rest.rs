@@ -57,7 +57,9 @@ impl Turns {
         let pids: Vec<Pid> = pids.into_iter().collect();
         let switches = |thread: (Pid, Pid)| pulse.threads.iter().find(|t| (t.0, t.1) == thread).map_or(0, |t| t.2);
         let mut passed = true;
-        for wait in waits(&pids).into_iter().filter(counts) {
+        // Who is in no pulse is held, or stopped for good.
+        let is_pulsing = |wait: &Wait| pulse.threads.iter().any(|t| (t.0, t.1) == wait.thread);
+        for wait in waits(&pids).into_iter().filter(|wait| is_pulsing(wait) && counts(wait)) {
             let now = switches(wait.thread);
             let place = wait.place.clone();
             if now > *self.first.entry((wait.thread, wait.place)).or_insert(now) {
@@ -230,6 +232,15 @@ fn limit_of(
         | libc::SYS_rt_sigsuspend
         | libc::SYS_flock
         | libc::SYS_fcntl => Limit::None,
+        // A FIFO that nobody has opened at its other end; a pipe or socket that is full.
+        libc::SYS_openat
+        | libc::SYS_openat2
+        | libc::SYS_write
+        | libc::SYS_writev
+        | libc::SYS_sendto
+        | libc::SYS_sendmsg => Limit::None,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open => Limit::None,
         // Whoever is seen to sleep there waits until the child has done with its memory.
         libc::SYS_clone3 => Limit::None,
         libc::SYS_clone if *first as libc::c_int & libc::CLONE_VFORK != 0 => Limit::None,
@@ -294,6 +305,7 @@ mod tests {
     fn tells_limits_from_their_absence() {
         for (line, expected) in [
             ("34 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
+            ("257 0xffffff9c 0x7ffe 0x241 0x1b6 0x0 0x0 0x7ffe 0x7f00", Limit::None),
             ("7 0x7ffe 0x2 0xffffffff 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::None),
             ("7 0x7ffe 0x2 0x3e8 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(1))),
             ("230 0x0 0x0 0x7ffe 0x0 0x0 0x0 0x7ffe 0x7f00", Limit::Within(Duration::from_secs(7))),

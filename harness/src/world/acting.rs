@@ -128,7 +128,7 @@ impl World<'_> {
             // Its children may still be on their way out: until none is left, or none of them will wake by itself.
             self.await_that(deadline, |world| {
                 let left = world.member_pids();
-                Ok(left.is_empty() || (world.rest(deadline)? && world.waits_without_limit(&world.member_pids())))
+                Ok(left.is_empty() || (world.rest(deadline)? && world.sleeps_beyond(deadline)))
             })?;
         }
         self.pump()?;

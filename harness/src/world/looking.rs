@@ -68,15 +68,14 @@ impl World<'_> {
         Ok(rests)
     }
 
-    /// Whether none of the processes will wake by time alone. Who is held will wake by init's word.
-    pub(super) fn waits_without_limit(&self, pids: &[Pid]) -> bool {
-        let quiet = self.quiet();
-        let mut waits = observe::waits(pids).into_iter().filter(|wait| !quiet.contains(&wait.thread.1));
-        waits.all(|wait| wait.limit == Limit::None)
+    /// Whether none of those that were last seen to rest will wake by time alone before the deadline, nor has since.
+    pub(super) fn sleeps_beyond(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.pulse.as_ref().is_some_and(|pulse| Turns::default().have_passed_within(pulse, left))
     }
 
-    /// Waits until the start has come to its end: at rest, and ready as far as the subject says what that is. Where nothing
-    /// that is running waits for a time limit, nothing more can come, and it is taken as it is.
+    /// Waits until the start has come to its end: at rest, and ready as far as the subject says what that is. Where nobody
+    /// wakes by time alone before the deadline, nothing more can come, and it is taken as it is.
     pub(crate) fn settle(&mut self) -> Acted<bool> {
         let deadline = self.deadline();
         let mut at_rest = false;
@@ -84,7 +83,7 @@ impl World<'_> {
             at_rest = world.rest(deadline)?;
             let members = world.member_pids();
             let ready = world.shows_ready(&members) && (!world.awaits_notice || world.has_said_ready());
-            Ok(!at_rest || members.is_empty() || ready || world.waits_without_limit(&members))
+            Ok(!at_rest || members.is_empty() || ready || world.sleeps_beyond(deadline))
         })?;
         self.waited_in_vain |= !settled;
         // Nobody waits twice for a word that does not come.
