@@ -29,9 +29,11 @@ pub(super) struct Needed {
 }
 
 impl Needed {
-    /// How to judge the daemon for that; `None` where nothing is needed of it.
-    fn options(&self, entry: &Entry) -> Option<Options> {
+    /// How to judge the daemon for that, in up to `jobs` sandboxes where its manifest does not say; `None` where nothing is
+    /// needed of it.
+    fn options(&self, entry: &Entry, jobs: usize) -> Option<Options> {
         let mut options = entry.options();
+        options.jobs = entry.jobs.unwrap_or(jobs);
         if self.all {
             options.exhaustive |= self.exhaustive;
         } else if self.checks.is_empty() {
@@ -78,7 +80,7 @@ impl Judge {
         self.exhaustive.store(plan.iter().any(|needed| needed.exhaustive), Ordering::Relaxed);
         let wanted = |number: &usize| {
             let Listed { entry, .. } = &self.daemons[*number];
-            Some((*number, (entry.subject.clone(), plan[*number].options(entry)?)))
+            Some((*number, (entry.subject.clone(), plan[*number].options(entry, jobs)?)))
         };
         let (numbers, subjects): (Vec<usize>, Vec<(Subject, Options)>) = order.iter().filter_map(wanted).unzip();
         let judge = Arc::clone(self);

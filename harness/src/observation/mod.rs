@@ -106,6 +106,9 @@ macro_rules! finders {
     };
 }
 
+/// The name under which it is recorded whether the clean start had come to its end at the first moment at which all rested.
+pub(crate) const AT_ONCE: &str = "at-once";
+
 /// What a trial's place begins with where that is the call by which the daemon becomes ready, as `--ready` declares it.
 pub(crate) const MAKES_READY: &str = "ready by ";
 

@@ -10,6 +10,7 @@ pub(super) static SCENARIO: Scenario = Scenario {
         world.is_patient |= !known.pauses_have_passed;
         world.launch("start", world.start())?;
         world.look("rest")?;
+        world.tell_whether_at_once();
         Ok(())
     },
     steps: &[SIGTERM, STOP, SIGHUP],

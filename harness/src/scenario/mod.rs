@@ -25,7 +25,9 @@ mod traced;
 mod twice;
 mod witness;
 
-use crate::observation::{Exit, FileFound, FileKind, FileSeen, LockKind, Look, Observation, Pid, Seen, Trace, Unseen};
+use crate::observation::{
+    AT_ONCE, Exit, FileFound, FileKind, FileSeen, LockKind, Look, Observation, Pid, Seen, Trace, Unseen,
+};
 use crate::sandbox::Inside;
 pub use crate::world::Halt;
 pub(crate) use crate::world::Setting;
@@ -87,6 +89,8 @@ pub struct Known {
     pub restless: bool,
     /// Its streams changed after its start seemed to be over: nobody may look too early.
     pub is_late: bool,
+    /// It was all there at the first moment at which it rested.
+    pub comes_up_at_once: bool,
     /// A first life was watched until its start had no more pauses; the look that counts is that one's.
     pub pauses_have_passed: bool,
     /// How the launcher ended.
@@ -127,6 +131,7 @@ impl Known {
             pidfile: look.pidfile.as_ref().and_then(|file| file.found.clone()),
             restless: !look.at_rest,
             is_late: look.late,
+            comes_up_at_once: seen.iter().any(|(name, seen)| name == AT_ONCE && matches!(seen, Seen::Fact(true))),
             pauses_have_passed: true,
             pidfile_names_nobody: look.pidfile.is_some()
                 && !look.alive().any(|p| Some(p.pid) == named || Some(p.inner_pid) == named),
@@ -157,6 +162,7 @@ impl Known {
         world.awaits_pidfile = !self.pidfile_names_nobody;
         world.awaits_notice = !self.never_said_ready;
         world.restless = self.restless;
+        world.comes_up_at_once = self.comes_up_at_once && !self.is_late;
         world.is_patient = self.is_late;
     }
 

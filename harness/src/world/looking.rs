@@ -2,7 +2,9 @@
 
 use super::events::is_readable;
 use super::{Acted, MainProcess, World};
-use crate::observation::{Descriptor, FileKind, FileSeen, Look, Pid, Pipes, Process, Seen, Style, Text, Unseen};
+use crate::observation::{
+    AT_ONCE, Descriptor, FileKind, FileSeen, Look, Pid, Pipes, Process, Seen, Style, Text, Unseen,
+};
 use crate::observe::{self, Limit, Pulse, Turns, files};
 use crate::subject::Ready;
 use crate::sys;
@@ -75,19 +77,30 @@ impl World<'_> {
     }
 
     /// Waits until the start has come to its end: at rest, and ready as far as the subject says what that is. Where nobody
-    /// wakes by time alone before the deadline, nothing more can come, and it is taken as it is.
+    /// wakes by time alone before the deadline, nothing more can come, and it is taken as it is. Of a subject that was ready at
+    /// once when nothing hindered it, the same is said when all who wake have gone round in a loop for as long as pauses take.
     pub(crate) fn settle(&mut self) -> Acted<bool> {
-        let deadline = self.deadline();
-        let mut at_rest = false;
+        let (began, deadline) = (Instant::now(), self.deadline());
+        let mut turns = Turns::default();
+        let (mut at_rest, mut at_once, mut only_turns) = (false, None, false);
         let settled = self.await_that(deadline, |world| {
             at_rest = world.rest(deadline)?;
             let members = world.member_pids();
             let ready = world.shows_ready(&members) && (!world.awaits_notice || world.has_said_ready());
-            Ok(!at_rest || members.is_empty() || ready || world.sleeps_beyond(deadline))
+            at_once.get_or_insert(at_rest && ready && !members.is_empty());
+            if !at_rest || members.is_empty() || ready || world.sleeps_beyond(deadline) {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let turned = world.pulse.as_ref().is_some_and(|pulse| turns.have_passed_within(pulse, left));
+            only_turns = turned && world.comes_up_at_once && began.elapsed() >= LONGEST_PAUSES;
+            Ok(only_turns)
         })?;
-        self.waited_in_vain |= !settled;
+        self.came_up_at_once = at_once.unwrap_or_default();
+        let in_vain = !settled || only_turns;
+        self.waited_in_vain |= in_vain;
         // Nobody waits twice for a word that does not come.
-        self.awaits_notice &= settled;
+        self.awaits_notice &= !in_vain;
         Ok(at_rest)
     }
 
@@ -282,6 +295,11 @@ impl World<'_> {
         let holders = holders.collect();
         self.record(name, Seen::Pipes(Pipes { ended, holders }));
         Ok(())
+    }
+
+    /// Records whether the start that was looked at last had come to its end when it first rested.
+    pub(crate) fn tell_whether_at_once(&mut self) {
+        self.record(AT_ONCE, Seen::Fact(self.came_up_at_once));
     }
 
     /// Records whether the daemon comes to rest.

@@ -123,8 +123,12 @@ pub(crate) struct World<'a> {
     pub awaits_notice: bool,
     /// Whether the start's own word (a PID file, readiness) that it is done is not enough.
     pub is_patient: bool,
-    /// Whether a PID file was waited for up to the deadline, and did not come.
+    /// Whether a PID file was waited for, and did not come.
     pub waited_in_vain: bool,
+    /// Whether the last start had come to its end when it first rested.
+    came_up_at_once: bool,
+    /// Whether that is so where nothing hinders it.
+    pub comes_up_at_once: bool,
     /// The members as of the last look.
     known_members: BTreeSet<Pid>,
     /// How many deadlines a launcher gets to end.
@@ -177,6 +181,8 @@ impl<'a> World<'a> {
             awaits_notice: true,
             is_patient: false,
             waited_in_vain: false,
+            came_up_at_once: false,
+            comes_up_at_once: false,
             known_members: BTreeSet::new(),
             launch_patience: 1,
             launcher_hangs: false,
