@@ -196,6 +196,25 @@ fn the_list_is_what_nextest_reads() {
 }
 
 #[test]
+fn what_systemd_makes_of_a_daemon_is_a_test() {
+    let manifest = format!(
+        "[daemon.heard]\ncommand = ['sh', '-c', '{SHELL}']\npidfile = '{{dir}}/d.pid'\nwitness = 'systemd'\n\
+         [daemon.stays]\ncommand = ['sleep', '600']\ntimeout = 1\nonly = ['cwd-root']\nwitness = 'systemd'\n"
+    );
+    let (log, _) = tests(&manifest, &["::systemd", "--test-threads=1", "--skip", "trusts"], None);
+    let came_out = results(&log);
+    let of = |name: &str| came_out.iter().find(|(test, _)| test == name).map(|(_, result)| result.as_str());
+    assert_eq!(came_out.len(), 2, "{log}");
+    if std::env::var_os("CI").is_none() && of("heard::systemd").unwrap().starts_with("ignored (systemd could not be") {
+        return;
+    }
+    assert_eq!(of("heard::systemd"), Some("ok"), "{log}");
+    let unjudged = of("stays::systemd").unwrap();
+    assert!(unjudged.starts_with("ignored (systemd complains: the process that was started did not end"), "{log}");
+    assert!(unjudged.contains("not all were judged that may say why: launcher-exits"), "{log}");
+}
+
+#[test]
 fn manifests_that_do_not_go_together_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {

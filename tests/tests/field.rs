@@ -1,4 +1,5 @@
-//! The daemons of ci/field, each check of each of them a test of its own (see `daemonspec::libtest`).
+//! The daemons of ci/field, each check of each of them a test of its own (see `daemonspec::libtest`), and so is what systemd
+//! makes of each.
 //!
 //! `DAEMONSPEC_MANIFEST=FILE[:FILE...] cargo test --test field` takes other manifests; paths are relative to the workspace's
 //! root, from which `daemonspec` is called too.
@@ -6,6 +7,7 @@
 use daemonspec::libtest::{Field, FieldError};
 use daemonspec::manifest::Entry;
 use daemonspec::report::matrix::{Row, markdown};
+use daemonspec::run::Manager;
 use std::process::ExitCode;
 
 /// The page that shows what became of them.
@@ -21,9 +23,17 @@ fn look_in_sbin(entry: &mut Entry) {
     }
 }
 
+/// systemd is asked, too: where it complains, one of our checks has failed.
+fn ask_systemd(entry: &mut Entry) {
+    entry.witness = Some(Manager::Systemd);
+}
+
 /// Whether the page of the book says what these daemons come to. `DAEMONSPEC_UPDATE=1` writes it anew.
 fn is_current(rows: &[Row]) -> Result<(), String> {
-    let now = markdown::report(rows);
+    let mut rows = rows.to_vec();
+    // The page is of `daemonspec matrix` without a witness; what that one says has tests of its own.
+    rows.iter_mut().filter_map(|row| row.result.as_mut().ok()).for_each(|outcome| outcome.witness = None);
+    let now = markdown::report(&rows);
     if std::env::var_os("DAEMONSPEC_UPDATE").is_some() {
         return std::fs::write(PAGE, now).map_err(|error| format!("{PAGE}: {error}"));
     }
@@ -41,7 +51,7 @@ fn is_current(rows: &[Row]) -> Result<(), String> {
 }
 
 fn field() -> Result<Field, FieldError> {
-    let field = Field::from_env(["ci/field"])?.each(look_in_sbin);
+    let field = Field::from_env(["ci/field"])?.each(look_in_sbin).each(ask_systemd);
     // The page is about those of ci/field and no others.
     let others = std::env::var_os("DAEMONSPEC_MANIFEST").is_some_and(|given| !given.is_empty());
     Ok(if others { field } else { field.and("docs/field.md is current", is_current) })

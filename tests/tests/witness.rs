@@ -1,14 +1,12 @@
 //! systemd as a witness: what it makes of each daemon is compared with our verdicts (`check --witness systemd`).
 //!
-//! The daemons are those of ci/field, or of the manifests that DAEMONSPEC_MANIFEST names (separated
-//! by `:`); the reference daemon in each of its ways; and defective ones of which systemd must complain. What is not installed
-//! shows as ignored; in CI, which installs it all, that fails.
+//! The daemons are the reference daemon in each of its ways, and defective ones of which systemd must complain; those of ci/field
+//! are the `field` test's. Where systemd cannot be asked, that shows as ignored; in CI it fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use daemonspec::check::witness::{COMPLAINTS, Heard, Standing, Testimony};
-use daemonspec::check::{Profile, Verdict, find};
-use daemonspec::manifest::{self, Entry};
+use daemonspec::check::witness::{Heard, Standing, Testimony, that_explain};
+use daemonspec::check::{Profile, Verdict};
 use daemonspec::observation::{ServiceType, Style};
 use daemonspec::run::{self, Manager, Options};
 use daemonspec::subject::{Ready, Subject};
@@ -20,8 +18,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-const CI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci");
 
 /// Defects of which systemd complains, and the name of that complaint.
 const COMPLAINED_OF: &[(&str, &str)] = &[
@@ -40,13 +36,6 @@ const COMPLAINED_OF: &[(&str, &str)] = &[
     ("ready-from-child", "start-timed-out"),
 ];
 
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let directories = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    Path::new(program).is_absolute() && Path::new(program).exists()
-        || directories.into_iter().any(|dir| Path::new(dir).join(program).exists())
-}
-
 /// Why systemd cannot be asked on this machine.
 fn why_no_systemd() -> Option<&'static str> {
     if !Path::new("/lib/systemd/systemd").exists() {
@@ -57,10 +46,9 @@ fn why_no_systemd() -> Option<&'static str> {
     (!is_root).then_some("only root may boot a systemd")
 }
 
-/// The checks that a complaint may be explained by; the others have nothing to say here.
+/// Only the checks by which a complaint may be explained.
 fn about_systemd(profile: Profile) -> BTreeSet<&'static str> {
-    let ids = COMPLAINTS.iter().flat_map(|complaint| complaint.checks);
-    ids.filter_map(|id| find(id).ok()).filter(|check| check.profiles.contains(&profile)).map(|check| check.id).collect()
+    that_explain(profile).map(|check| check.id).collect()
 }
 
 fn testimony(subject: &Subject, profile: Profile) -> Result<Testimony, Failed> {
@@ -92,23 +80,6 @@ fn agrees(testimony: &Testimony) -> Result<(), Failed> {
         .map(|h| format!("{} {}: {}; {:?}", h.complaint.id, h.standing.as_str(), h.evidence.join(", "), h.ours))
         .collect();
     if unexplained.is_empty() { Ok(()) } else { Err(unexplained.join("\n").into()) }
-}
-
-fn stranger(entry: &Entry) -> Result<(), Failed> {
-    let program = entry.subject.command[0].to_string_lossy();
-    if !is_installed(&program) {
-        return Err(format!("{program} is not installed").into());
-    }
-    let mut subject = entry.subject.clone();
-    // Ordinary users have no sbin on their PATH, and daemons live there.
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    subject.environment.push(("PATH".into(), path.into()));
-    let testimony = testimony(&subject, entry.profile.unwrap_or(Options::default().profile))?;
-    for complaint in heard(&testimony) {
-        let standing = complaint.standing.as_str();
-        eprintln!("{}: {standing}: {}: {}", subject.name, complaint.complaint.id, complaint.evidence.join(", "));
-    }
-    agrees(&testimony)
 }
 
 /// The reference daemon, of which nobody complains.
@@ -236,30 +207,10 @@ fn ordinary_user() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The manifests of the field, or those that are asked for.
-fn manifests() -> Vec<PathBuf> {
-    if let Some(paths) = std::env::var_os("DAEMONSPEC_MANIFEST") {
-        return std::env::split_paths(&paths).collect();
-    }
-    let field = std::fs::read_dir(Path::new(CI).join("field")).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = field.map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    paths.sort();
-    paths
-}
-
 fn main() {
     let arguments = Arguments::from_args();
     let ignored = why_no_systemd().is_some() && std::env::var_os("CI").is_none();
     let mut trials = Vec::new();
-    for path in manifests() {
-        for entry in manifest::read(&path, &[]).unwrap_or_else(|error| panic!("{error}")) {
-            let name = format!("{}::{}", path.file_stem().unwrap_or_default().to_string_lossy(), entry.subject.name);
-            let missing =
-                !is_installed(&entry.subject.command[0].to_string_lossy()) && std::env::var_os("CI").is_none();
-            trials.push(Trial::test(name, move || stranger(&entry)).with_ignored_flag(ignored || missing));
-        }
-    }
     let mut add = |name: String, run: Box<dyn FnOnce() -> Result<(), Failed> + Send>| {
         trials.push(Trial::test(name, run).with_ignored_flag(ignored));
     };

@@ -345,6 +345,12 @@ fn other(witness: &Witness) -> Vec<String> {
     states(witness).flat_map(of).collect()
 }
 
+/// The checks of a profile by which a complaint may be explained; the others have nothing to say here.
+pub fn that_explain(profile: Profile) -> impl Iterator<Item = &'static Check> {
+    let ids = COMPLAINTS.iter().flat_map(|complaint| complaint.checks);
+    ids.filter_map(|id| find(id).ok()).filter(move |check| check.profiles.contains(&profile))
+}
+
 /// What becomes of a complaint beside our verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {

@@ -1,8 +1,9 @@
 //! Which daemons and which tests there are.
 
 use super::shared::{Judge, Listed, Needed};
-use super::trial::{Surroundings, Whole, came_out, whole};
+use super::trial::{Surroundings, Whole, agrees, came_out, whole};
 use crate::check::Check;
+use crate::check::witness::that_explain;
 use crate::manifest::{self, Entry, ManifestError};
 use crate::observation::printable;
 use crate::report::matrix::Row;
@@ -157,6 +158,19 @@ impl Field {
                 if is_chosen(&trial) {
                     plan[number].checks.insert(check.id);
                     plan[number].exhaustive |= too_many;
+                }
+                trials.push(trial);
+            }
+            if entry.witness.is_some() {
+                let judge = Arc::clone(&judge);
+                let test = move || agrees(judge.wait(number), surroundings);
+                let trial = Trial::ignorable_test(format!("{}::systemd", name(entry)), test).with_ignored_flag(absent);
+                if is_chosen(&trial) {
+                    let judged = entry.options().checks();
+                    let explaining =
+                        that_explain(entry.options().profile).filter(|c| judged.iter().any(|j| j.id == c.id));
+                    plan[number].witness = true;
+                    plan[number].checks.extend(explaining.map(|check| check.id));
                 }
                 trials.push(trial);
             }

@@ -37,6 +37,9 @@
 //! | skip | is ignored, with the reason (nextest, which has no such thing, shows a pass) |
 //! | broken | fails, with the reason |
 //!
+//! With `witness = "systemd"` in a manifest there is one more test, `daemon::systemd`: it fails where systemd complains and no
+//! check says why, and is ignored where that could not be compared, or systemd's start is unlike those that are judged.
+//!
 //! A daemon whose program is not installed has its tests ignored; where the variable `CI` is set they fail. Checks that
 //! start a daemon once for each call of its start are ignored unless its manifest says `exhaustive = true`;
 //! `-- --include-ignored` runs them too.

@@ -24,6 +24,8 @@ pub(super) struct Needed {
     pub(super) checks: BTreeSet<&'static str>,
     /// Also some that a usual run leaves out.
     pub(super) exhaustive: bool,
+    /// Also what its witness makes of it.
+    pub(super) witness: bool,
     /// All that its manifest says.
     pub(super) all: bool,
 }
@@ -36,10 +38,13 @@ impl Needed {
         options.jobs = entry.jobs.unwrap_or(jobs);
         if self.all {
             options.exhaustive |= self.exhaustive;
-        } else if self.checks.is_empty() {
-            return None;
-        } else {
+            return Some(options);
+        }
+        options.witness = options.witness.filter(|_| self.witness);
+        if !self.checks.is_empty() {
             options.only = self.checks.clone();
+        } else if !self.witness {
+            return None;
         }
         Some(options)
     }

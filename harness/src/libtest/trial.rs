@@ -1,6 +1,7 @@
 //! What becomes of a test, once its daemon has been judged.
 
 use super::shared::Judge;
+use crate::check::witness::Standing;
 use crate::check::{Check, Verdict};
 use crate::report::matrix::{NotJudged, Row};
 use crate::report::terminal;
@@ -56,6 +57,40 @@ pub(super) fn came_out(row: &Row, check: &'static Check, surroundings: Surroundi
         (Verdict::Skip(why), _) => Ok(Completion::ignored_with(why)),
         (Verdict::Pass, Some(_)) | (Verdict::Fail(_) | Verdict::Broken(_), _) => Err(report()),
     }
+}
+
+/// The test of what the witness makes of a daemon: for each of its complaints a check has failed.
+pub(super) fn agrees(row: &Row, surroundings: Surroundings) -> Result<Completion, Failed> {
+    let outcome = match &row.result {
+        Ok(outcome) => outcome,
+        Err(error) => return surroundings.could_not_be_judged(error),
+    };
+    let Some(testimony) = &outcome.witness else {
+        return Err(format!("{}: nobody was asked what he makes of it", outcome.name).into());
+    };
+    if let Some((_, why)) = testimony.unseen.first() {
+        let why = format!("systemd could not be asked: {why}");
+        return if surroundings.ci { Err(why.into()) } else { Ok(Completion::ignored_with(why)) };
+    }
+    let heard = || testimony.services.iter().flat_map(|service| &service.complaints);
+    let of = |standing| heard().find(|heard| heard.standing == standing).map(|heard| heard.complaint);
+    if of(Standing::Disagrees).is_some() {
+        return Err(strip_str(&terminal::of_witness(outcome)).to_string().into());
+    }
+    // Neither right nor wrong: it is started in a way in which no check starts it, or what would say why was left out.
+    Ok(match (of(Standing::Unlike), of(Standing::NotCompared)) {
+        (Some(complaint), _) => Completion::ignored_with(format!(
+            "systemd complains: {}; its start is unlike those that are judged: {}",
+            complaint.title,
+            complaint.unlike.unwrap_or_default()
+        )),
+        (None, Some(complaint)) => Completion::ignored_with(format!(
+            "systemd complains: {}; not all were judged that may say why: {}",
+            complaint.title,
+            complaint.checks.join(", ")
+        )),
+        (None, None) => Completion::Completed,
+    })
 }
 
 /// A test on all daemons at once.

@@ -46,6 +46,15 @@ pub fn excerpt<'a>(outcome: &Outcome, judged: impl IntoIterator<Item = &'a Judge
     out
 }
 
+/// What the witness makes of it, and nothing else.
+#[cfg(feature = "libtest")]
+pub(crate) fn of_witness(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    header(&mut out, outcome);
+    testimony(&mut out, outcome);
+    out
+}
+
 fn subject(out: &mut String, outcome: &Outcome, verbose: bool) {
     header(out, outcome);
     for judged in &outcome.judged {

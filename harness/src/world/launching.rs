@@ -223,6 +223,8 @@ impl World<'_> {
                 // Of hundreds of starts none may take a whole deadline to show that it hangs.
                 let mut ended = if self.is_brief {
                     self.await_end_or_wait(launcher, deadline)?
+                } else if self.comes_up_at_once {
+                    self.await_end_or_long_wait(launcher, deadline)?
                 } else {
                     self.await_readable(launcher, deadline)?
                 };

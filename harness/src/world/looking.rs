@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Which part of the deadline a subject gets to come to rest that has already used a whole one up.
 const RESTLESS: u32 = 20;
 /// How long pauses are let pass where one follows another, or processes come and go.
-const LONGEST_PAUSES: Duration = Duration::from_secs(3);
+pub(super) const LONGEST_PAUSES: Duration = Duration::from_secs(3);
 
 /// What something is done to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

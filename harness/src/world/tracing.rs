@@ -2,6 +2,7 @@
 
 use super::events::is_readable;
 use super::launching::Start;
+use super::looking::LONGEST_PAUSES;
 use super::{Acted, World, system};
 use crate::observation::{Exit, FileSeen, Instances, Pid, Seen, Style};
 use crate::observe::{self, Limit, files};
@@ -9,7 +10,10 @@ use crate::sys;
 use crate::trace::{Plan, Tracer};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Most launchers have ended by then; only after that is it looked at what the others do.
+const USUALLY: Duration = Duration::from_millis(200);
 
 /// What became of a start that was held.
 #[derive(Debug, Default)]
@@ -101,6 +105,22 @@ impl World<'_> {
     /// Waits until `launcher` has ended, or nobody but who is held will do anything any more; says whether it has ended.
     pub(super) fn await_end_or_wait(&mut self, launcher: BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
         self.await_that(deadline, |world| Ok(is_readable(launcher) || world.only_waits(deadline)))?;
+        Ok(is_readable(launcher))
+    }
+
+    /// Waits until `launcher` has ended, or nobody has done anything for as long as pauses take, nor will by the deadline. What
+    /// is not traced may have set an alarm, which nobody sees.
+    pub(super) fn await_end_or_long_wait(&mut self, launcher: BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
+        if self.await_readable(launcher, deadline.min(Instant::now() + USUALLY))? {
+            return Ok(true);
+        }
+        let mut since = Instant::now();
+        self.await_that(deadline, |world| {
+            if !world.only_waits(deadline) {
+                since = Instant::now();
+            }
+            Ok(is_readable(launcher) || since.elapsed() >= LONGEST_PAUSES)
+        })?;
         Ok(is_readable(launcher))
     }
 
