@@ -256,12 +256,12 @@ impl<'a> Run<'a> {
             let (series, Ok(schedule)) = &schedules[*index] else { return Ok(Err(Unseen::Broken(String::new()))) };
             on_event(Event::Begins(series.name));
             let act = |inside| series.perform(*number, &schedule.trials[*number], self.setting(), known, inside);
-            let life = sandbox::run(&request, act).map_err(|error| self.refused(error))?;
+            let life = sandbox::run(&request, act).map_err(|error| self.refused(error));
             on_event(Event::Done(series.name));
-            not_spoiling(match life.halt {
+            not_spoiling(life.and_then(|life| match life.halt {
                 Some(halt) => Err(self.halted(halt)),
                 None => Ok(Ok(life.seen)),
-            })
+            }))
         });
         let mut lives = lives.into_iter();
         let mut results = Vec::new();
@@ -322,9 +322,12 @@ pub(super) fn spread<A: Sync, B: Send>(jobs: usize, all: &[A], work: impl Fn(&A)
 /// What keeps one scenario from being performed does not spoil the others.
 fn not_spoiling<T>(result: Result<Result<T, Unseen>, RunError>) -> Result<Result<T, Unseen>, RunError> {
     match result {
-        Err(error @ (RunError::Setup { .. } | RunError::CannotStart { .. } | RunError::System { .. })) => {
-            Ok(Err(Unseen::Broken(error.to_string())))
-        }
+        Err(
+            error @ (RunError::Setup { .. }
+            | RunError::CannotStart { .. }
+            | RunError::System { .. }
+            | RunError::Sandbox { .. }),
+        ) => Ok(Err(Unseen::Broken(error.to_string()))),
         other => other,
     }
 }

@@ -33,6 +33,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -83,6 +84,9 @@ pub enum SandboxError {
     /// Something that was needed for it ran out or broke.
     #[error("the sandbox could not be made: {0}")]
     Failed(String),
+    /// A bug of the harness's.
+    #[error("the harness itself failed in the sandbox: {0}; please report that")]
+    Panicked(String),
     /// It ended without an answer.
     #[error("the sandbox ended without an answer ({0})")]
     Ended(String),
@@ -100,8 +104,12 @@ pub enum SandboxError {
 #[derive(Serialize, Deserialize)]
 enum Answer<T> {
     Refused { why: String, forbidden: bool },
+    Panicked(String),
     Done(T),
 }
+
+/// The process of a sandbox that is to answer.
+static ANSWERING: AtomicI32 = AtomicI32::new(0);
 
 /// Processes to end when the harness is interrupted, and whether that has begun.
 static RUNNING: Mutex<(bool, Vec<Pid>)> = Mutex::new((false, Vec::new()));
@@ -184,6 +192,7 @@ where
         Ok(Answer::Done(value)) => Ok(value),
         Ok(Answer::Refused { why, forbidden: true }) => Err(SandboxError::Refused(why)),
         Ok(Answer::Refused { why, forbidden: false }) => Err(SandboxError::Failed(why)),
+        Ok(Answer::Panicked(what)) => Err(SandboxError::Panicked(what)),
         Err(error) => Err(SandboxError::Ended(match ended {
             Ok(WaitStatus::Exited(_, status)) => format!("status {status}, {error}"),
             Ok(WaitStatus::Signaled(_, signal, _)) => format!("{signal}"),
@@ -215,6 +224,27 @@ fn read_answer(file: &mut fs::File, patience: Duration) -> Option<Vec<u8>> {
     }
 }
 
+/// Has a panic end the process, and be the answer where that process is to give one. Unwinding would end in the caller's code,
+/// of which this process is a copy: it would wait there for threads that only the caller has.
+fn answer_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        // Who is forked from it has other things at that descriptor.
+        if ANSWERING.load(Ordering::Relaxed) == nix::unistd::getpid().as_raw() {
+            // SAFETY: `ANSWER` is open in the keeper until it has a child, and in that child; the process ends here.
+            let mut out = unsafe { <fs::File as std::os::fd::FromRawFd>::from_raw_fd(ANSWER) };
+            let what = panic.to_string().replace('\n', " ");
+            let _ = serde_json::to_vec(&Answer::<()>::Panicked(what)).map(|bytes| out.write_all(&bytes));
+        }
+        sys::exit_now(1);
+    }));
+    answer_for_yourself();
+}
+
+/// From now on it is this process that answers.
+fn answer_for_yourself() {
+    ANSWERING.store(nix::unistd::getpid().as_raw(), Ordering::Relaxed);
+}
+
 /// The keeper. Never returns.
 fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, writer: OwnedFd, act: F) -> ! {
     let wanted = writer.as_raw_fd();
@@ -229,6 +259,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
     sys::set_cloexec(ANSWER);
     sys::close_range(ANSWER + 1, i32::MAX);
     quiet_streams();
+    answer_panics();
     // Handlers of the caller's go; then every signal may come again, but is only ever read by init.
     sys::reset_signals();
     let _ = [Signal::SIGTERM, Signal::SIGCHLD].into_iter().collect::<SigSet>().thread_block();
@@ -274,6 +305,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
                 sys::exit_now(1);
             }
             drop(alive_reader);
+            answer_for_yourself();
             answer(match furnish(request, user) {
                 Ok(root) => {
                     let launch_directory = root.launch_directory.clone();
@@ -289,6 +321,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
         Ok(ForkResult::Parent { child }) => {
             // Only init may hold the answer's pipe, and only the keeper the other.
             drop(alive_reader);
+            ANSWERING.store(0, Ordering::Relaxed);
             sys::close_range(ANSWER, ANSWER);
             wait_for_init(child);
             drop(alive_writer);
@@ -407,4 +440,26 @@ pub fn probe() -> Result<(), SandboxError> {
         patience: LAST_PATIENCE,
     };
     run(&request, |_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_inside_is_an_answer() {
+        let directory = std::env::temp_dir();
+        let request = Request {
+            isolation: Isolation::None,
+            documented: directory.clone(),
+            directory,
+            writable: Vec::new(),
+            control_group: false,
+            patience: Duration::from_secs(60),
+        };
+        let error = run(&request, |_| -> u8 { panic!("nobody\nthought of this") }).unwrap_err();
+        let said = error.to_string();
+        assert!(matches!(error, SandboxError::Panicked(_)), "{said}");
+        assert!(said.contains("sandbox/mod.rs") && said.contains("nobody thought of this"), "{said}");
+    }
 }
