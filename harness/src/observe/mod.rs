@@ -39,6 +39,14 @@ fn stat(pid: Pid) -> Option<Stat> {
     Stat::from_read(read_proc(&format!("/proc/{pid}/stat")).ok()?.as_slice()).ok()
 }
 
+/// The parent of a process. All are asked for theirs whenever it is looked who there is, and for nothing else of what they have.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let bytes = read_proc(&format!("/proc/{pid}/stat")).ok()?;
+    // Its name may hold anything, and ends at the last parenthesis.
+    let name_ends = bytes.iter().rposition(|byte| *byte == b')')?;
+    str::from_utf8(&bytes[name_ends + 1..]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// /proc/PID/status or that of one of its threads.
 fn status(path: &str) -> Option<Status> {
     let bytes = read_proc(path).ok()?;
@@ -58,8 +66,8 @@ pub(crate) fn descendants() -> Vec<Pid> {
     let me = nix::unistd::getpid().as_raw();
     let mut children: BTreeMap<Pid, Vec<Pid>> = BTreeMap::new();
     for pid in all_pids() {
-        if let Some(stat) = stat(pid) {
-            children.entry(stat.ppid).or_default().push(pid);
+        if let Some(parent) = parent_of(pid) {
+            children.entry(parent).or_default().push(pid);
         }
     }
     let mut found = BTreeSet::new();
@@ -72,6 +80,11 @@ pub(crate) fn descendants() -> Vec<Pid> {
         }
     }
     found.into_iter().collect()
+}
+
+/// The number of a process's controlling terminal, 0 where it has none (proc(5), tty_nr); `None` when it is gone.
+pub(crate) fn controlling_terminal(pid: Pid) -> Option<i32> {
+    stat(pid).map(|stat| stat.tty_nr)
 }
 
 /// One process in full; `None` when it is gone.

@@ -91,8 +91,8 @@ pub enum SandboxError {
     #[error("the sandbox ended without an answer ({0})")]
     Ended(String),
     /// It took longer than its patience.
-    #[error("the sandbox did not come to an end within {0} s and was torn down")]
-    TimedOut(u64),
+    #[error("the sandbox did not come to an end within {0} s and was torn down ({1})")]
+    TimedOut(u64, String),
     /// A system call on the outside failed.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
@@ -174,6 +174,7 @@ where
     drop(writer);
     let mut reader = fs::File::from(reader);
     let answer = read_answer(&mut reader, request.patience);
+    let whereabouts = answer.is_none().then(|| whereabouts(keeper));
     if answer.is_none() {
         // A subreaper that is killed outright leaves its descendants to the machine; it is asked first.
         let _ = nix::sys::signal::kill(keeper, Signal::SIGTERM);
@@ -187,7 +188,9 @@ where
         return Err(SandboxError::Interrupted);
     }
     drop(running);
-    let Some(bytes) = answer else { return Err(SandboxError::TimedOut(request.patience.as_secs())) };
+    let Some(bytes) = answer else {
+        return Err(SandboxError::TimedOut(request.patience.as_secs(), whereabouts.unwrap_or_default()));
+    };
     match serde_json::from_slice(&bytes) {
         Ok(Answer::Done(value)) => Ok(value),
         Ok(Answer::Refused { why, forbidden: true }) => Err(SandboxError::Refused(why)),
@@ -199,6 +202,20 @@ where
             other => format!("{other:?}"),
         })),
     }
+}
+
+/// What the keeper and its child, init, are waiting for, as far as the kernel says (proc(5)): a hint for who reads a report of it.
+fn whereabouts(keeper: Pid) -> String {
+    let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap_or_default();
+    let all = std::iter::once(keeper.to_string()).chain(children.split_whitespace().map(str::to_owned));
+    let one = |pid: String| {
+        let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let status = of("status");
+        let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("gone").trim().to_owned();
+        let call = of("syscall").split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+        format!("{state}, system call {call}, {}", of("wchan"))
+    };
+    all.map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Everything up to the end of file; `None` when that does not come in time.

@@ -119,9 +119,9 @@ impl World<'_> {
         let pidfd = system("pidfd_open", sys::pidfd_open(nix::unistd::Pid::from_raw(launcher)))?;
         self.launcher = Some((launcher, system("dup", pidfd.try_clone())?));
         // Before the subject runs: root may take the terminal away from its session.
-        let inherited = observe::process(launcher);
+        let inherited = if self.is_brief { None } else { observe::process(launcher) };
         let leader = if place == Place::Leader { launcher } else { self.logins.last().map_or(0, |l| l.shell) };
-        let shell_tty_nr = observe::process(leader).map_or(0, |s| s.tty_nr);
+        let shell_tty_nr = observe::controlling_terminal(leader).unwrap_or(0);
         if let Some(steering) = steering {
             self.lulls = Some(system("timer_create", sys::Lulls::new())?);
             self.tracer = Some(system("tracing the subject (ptrace)", Tracer::seize(launcher, steering))?);
@@ -164,7 +164,7 @@ impl World<'_> {
             launcher,
             directory: Text::new(directory.as_os_str().as_bytes()),
             planted: planted(&job.inheritance, inherited.as_ref()),
-            inherited: inherited.filter(|_| !self.is_brief).map(Box::new),
+            inherited: inherited.map(Box::new),
             ended,
             files_at_exit,
             pidfile_at_exit,
