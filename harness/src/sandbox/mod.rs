@@ -33,7 +33,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -107,9 +106,6 @@ enum Answer<T> {
     Panicked(String),
     Done(T),
 }
-
-/// The process of a sandbox that is to answer.
-static ANSWERING: AtomicI32 = AtomicI32::new(0);
 
 /// Processes to end when the harness is interrupted, and whether that has begun.
 static RUNNING: Mutex<(bool, Vec<Pid>)> = Mutex::new((false, Vec::new()));
@@ -241,25 +237,20 @@ fn read_answer(file: &mut fs::File, patience: Duration) -> Option<Vec<u8>> {
     }
 }
 
-/// Has a panic end the process, and be the answer where that process is to give one. Unwinding would end in the caller's code,
-/// of which this process is a copy: it would wait there for threads that only the caller has.
-fn answer_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        // Who is forked from it has other things at that descriptor.
-        if ANSWERING.load(Ordering::Relaxed) == nix::unistd::getpid().as_raw() {
-            // SAFETY: `ANSWER` is open in the keeper until it has a child, and in that child; the process ends here.
-            let mut out = unsafe { <fs::File as std::os::fd::FromRawFd>::from_raw_fd(ANSWER) };
-            let what = panic.to_string().replace('\n', " ");
-            let _ = serde_json::to_vec(&Answer::<()>::Panicked(what)).map(|bytes| out.write_all(&bytes));
+/// What `act` comes to, or what it panicked with. Unwinding further would end in the caller's code, of which this process is a
+/// copy: it would wait there for threads that only the caller has. The hook stays the caller's: another of his threads may just
+/// have been in it, and then whoever changed it here would wait for ever.
+fn unless_it_panics<T>(act: impl FnOnce() -> Answer<T>) -> Answer<T> {
+    let me = nix::unistd::getpid();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_or_else(|payload| {
+        // Who was forked from it is not to answer for it.
+        if nix::unistd::getpid() != me {
+            sys::exit_now(1);
         }
-        sys::exit_now(1);
-    }));
-    answer_for_yourself();
-}
-
-/// From now on it is this process that answers.
-fn answer_for_yourself() {
-    ANSWERING.store(nix::unistd::getpid().as_raw(), Ordering::Relaxed);
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Answer::Panicked(text.replace('\n', " "))
+    })
 }
 
 /// The keeper. Never returns.
@@ -276,7 +267,6 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
     sys::set_cloexec(ANSWER);
     sys::close_range(ANSWER + 1, i32::MAX);
     quiet_streams();
-    answer_panics();
     // Handlers of the caller's go; then every signal may come again, but is only ever read by init.
     sys::reset_signals();
     let _ = [Signal::SIGTERM, Signal::SIGCHLD].into_iter().collect::<SigSet>().thread_block();
@@ -293,7 +283,8 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
         sys::set_nice(-20);
         let launch_directory = request.directory.clone();
         let control_group = Err("it needs a sandbox".to_owned());
-        answer(Answer::Done(act(Inside { root: None, launch_directory, nice, control_group, orphaned })));
+        let inside = Inside { root: None, launch_directory, nice, control_group, orphaned };
+        answer(unless_it_panics(|| Answer::Done(act(inside))));
         end_descendants();
         sys::exit_now(0);
     }
@@ -322,8 +313,7 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
                 sys::exit_now(1);
             }
             drop(alive_reader);
-            answer_for_yourself();
-            answer(match furnish(request, user) {
+            answer(unless_it_panics(|| match furnish(request, user) {
                 Ok(root) => {
                     let launch_directory = root.launch_directory.clone();
                     // Under a subject that forks without end, init must still get its turn.
@@ -332,13 +322,12 @@ fn keep<T: Serialize, F: FnOnce(Inside) -> T>(request: &Request, parent: Pid, wr
                     Answer::Done(act(inside))
                 }
                 Err(Refusal { why, forbidden }) => Answer::Refused { why, forbidden },
-            });
+            }));
             sys::exit_now(0);
         }
         Ok(ForkResult::Parent { child }) => {
             // Only init may hold the answer's pipe, and only the keeper the other.
             drop(alive_reader);
-            ANSWERING.store(0, Ordering::Relaxed);
             sys::close_range(ANSWER, ANSWER);
             wait_for_init(child);
             drop(alive_writer);
@@ -477,6 +466,6 @@ mod tests {
         let error = run(&request, |_| -> u8 { panic!("nobody\nthought of this") }).unwrap_err();
         let said = error.to_string();
         assert!(matches!(error, SandboxError::Panicked(_)), "{said}");
-        assert!(said.contains("sandbox/mod.rs") && said.contains("nobody thought of this"), "{said}");
+        assert!(said.contains("nobody thought of this"), "{said}");
     }
 }
