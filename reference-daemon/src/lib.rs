@@ -36,6 +36,8 @@ mod account;
 mod descriptors;
 mod environment;
 mod failure;
+#[cfg(test)]
+mod in_child;
 mod log;
 mod notify;
 mod options;

@@ -259,11 +259,11 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork, mkfifo};
     use rusty_fork::rusty_fork_test;
 
     use super::*;
+    use crate::in_child::in_child;
 
     fn scratch() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -273,16 +273,6 @@ mod tests {
 
     fn refusal(path: &Path) -> String {
         PidFile::acquire(path).unwrap_err().to_string()
-    }
-
-    /// Whether a claim holds in a child, which shares no lock with this process.
-    fn in_child(claim: impl FnOnce() -> bool) -> bool {
-        // SAFETY: the process is the test's own, and its other thread only waits.
-        match unsafe { fork() }.unwrap() {
-            // SAFETY: ends the process.
-            ForkResult::Child => unsafe { libc::_exit(i32::from(!claim())) },
-            ForkResult::Parent { child } => waitpid(child, None).unwrap() == WaitStatus::Exited(child, 0),
-        }
     }
 
     rusty_fork_test! {
