@@ -54,9 +54,13 @@ fn reset(case: &Case<'_>, kind: &str, word: &str, set: fn(&Attributes) -> u64) -
     if left == 0 {
         return pass();
     }
-    let field = if kind == "blocked" { "SigBlk" } else { "SigIgn" };
+    let (field, path) = match (kind, daemon.threads) {
+        ("blocked", 2..) => ("SigBlk", "task/*/status: of all threads,"),
+        ("blocked", _) => ("SigBlk", "status:"),
+        _ => ("SigIgn", "status:"),
+    };
     let evidence = vec![
-        format!("/proc/{}/status: {field} {:016x}", daemon.pid, set(daemon.carries()?)),
+        format!("/proc/{}/{path} {field} {:016x}", daemon.pid, set(daemon.carries()?)),
         format!("after a clean start: {field} {clean:016x}"),
     ];
     fail(

@@ -159,7 +159,8 @@ pub struct Attributes {
     pub other_threads: Vec<(Pid, u32)>,
     /// Permitted capabilities, a bit each (capabilities(7)).
     pub capabilities: u64,
-    /// Blocked signals; bit n-1 is signal n.
+    /// Signals that every thread blocks, bit n-1 for signal n: one sent to the process goes to any thread that does not
+    /// (signal(7)).
     pub blocked: u64,
     /// Ignored signals.
     pub ignored: u64,

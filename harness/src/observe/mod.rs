@@ -112,24 +112,21 @@ pub(crate) fn process(pid: Pid) -> Option<Process> {
         descriptors: descriptors(&task).ok(),
         inner_pid,
         image: stat.env_start.unwrap_or_default(),
-        attributes: status
-            .map(|status| Attributes { other_threads: other_threads(pid, &status), ..attributes(&task, status) }),
+        attributes: status.map(|status| attributes(&task, status, &other_threads(pid))),
     })
 }
 
-/// The threads of `pid` whose ids are not those of `status`: setresuid(2) as the kernel has it changes one thread only.
-fn other_threads(pid: Pid, status: &Status) -> Vec<(Pid, u32)> {
-    let ids = |s: &Status| [s.ruid, s.euid, s.suid, s.fuid, s.rgid, s.egid, s.sgid, s.fgid];
+/// The status of each thread of `pid` but the main one.
+fn other_threads(pid: Pid) -> Vec<(Pid, Status)> {
     let others = rest::threads_of(pid).into_iter().filter(|tid| *tid != pid);
-    let read = |tid: Pid| Some((tid, self::status(&format!("/proc/{pid}/task/{tid}/status"))?));
-    others
-        .filter_map(read)
-        .filter(|(_, other)| ids(other) != ids(status))
-        .map(|(tid, other)| (tid, other.euid))
-        .collect()
+    others.filter_map(|tid| Some((tid, status(&format!("/proc/{pid}/task/{tid}/status"))?))).collect()
 }
 
-fn attributes(task: &str, status: Status) -> Attributes {
+fn attributes(task: &str, status: Status, others: &[(Pid, Status)]) -> Attributes {
+    // setresuid(2) as the kernel has it changes one thread only.
+    let ids = |s: &Status| [s.ruid, s.euid, s.suid, s.fuid, s.rgid, s.egid, s.sgid, s.fgid];
+    let strangers =
+        others.iter().filter(|(_, other)| ids(other) != ids(&status)).map(|(tid, other)| (*tid, other.euid)).collect();
     let limits = read_proc(&format!("/proc/{task}/limits")).ok();
     let limits = limits.and_then(|bytes| Limits::from_buf_read(String::from_utf8_lossy(&bytes).as_bytes()).ok());
     let soft = |limit: &RLimit| match limit.soft_limit {
@@ -141,9 +138,9 @@ fn attributes(task: &str, status: Status) -> Attributes {
         uids: [status.ruid, status.euid, status.suid, status.fuid],
         gids: [status.rgid, status.egid, status.sgid, status.fgid],
         groups: status.groups,
-        other_threads: Vec::new(),
+        other_threads: strangers,
         capabilities: status.capprm,
-        blocked: status.sigblk,
+        blocked: others.iter().fold(status.sigblk, |blocked, (_, other)| blocked & other.sigblk),
         ignored: status.sigign,
         umask: status.umask,
         oom_score_adj: oom_score_adj.and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok()),
