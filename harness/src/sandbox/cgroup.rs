@@ -6,6 +6,7 @@
 
 use super::root::Refusal;
 use crate::sys;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
@@ -21,8 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How long the processes of a group that is to go may take to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
-/// How many names are tried.
-const MOST_NAMES: usize = 1000;
+/// After how many names that are taken none is tried any more.
+const LAST_NAME: i32 = 1000;
 
 /// A control group.
 pub(crate) struct ControlGroup(OwnedFd);
@@ -48,29 +49,50 @@ pub(super) fn make() -> Result<(ControlGroup, Sweeper), String> {
     at("no cgroup namespace (unshare)", unshare(CloneFlags::CLONE_NEWCGROUP))?;
     let above = at("no cgroup v2 (fsmount)", sys::control_groups())?;
     let me = nix::unistd::getpid();
-    // A name may be taken: by a group of another pid namespace's, or one whose sweeper was killed.
-    let names = (0..MOST_NAMES).map(|number| format!("daemonspec-{me}-{number}"));
-    let mut made = names.map(|name| (fs::create_dir(path_of(&above).join(&name)), name));
-    let is_taken = |made: &io::Result<()>| matches!(made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
-    let (made, name) =
-        made.find(|(made, _)| !is_taken(made)).ok_or_else(|| "no name for a control group is free".to_owned())?;
-    at("making a control group", made)?;
-    let place = path_of(&above).join(&name);
-    let group = open(&place, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let sweeper = at("opening a control group", group).and_then(|group| {
-        let (alive, key) = at("pipe", pipe2(OFlag::O_CLOEXEC))?;
-        match at("fork", sys::fork())? {
-            ForkResult::Child => {
-                drop(key);
-                sweep(&above, &group, &alive, &name)
-            }
-            ForkResult::Parent { child } => Ok((ControlGroup(group), Sweeper { pid: child, key })),
+    let (alive, key) = at("pipe", pipe2(OFlag::O_CLOEXEC))?;
+    let (told, tell) = at("pipe", pipe2(OFlag::O_CLOEXEC))?;
+    let sweeper = match at("fork", sys::fork())? {
+        ForkResult::Child => {
+            drop((key, told));
+            make_and_sweep(&above, &alive, tell, me)
         }
+        ForkResult::Parent { child } => Sweeper { pid: child, key },
+    };
+    drop((alive, tell));
+    let mut answer = [0; 4];
+    let number = at("no control group", fs::File::from(told).read_exact(&mut answer)).and_then(|()| {
+        let number = i32::from_ne_bytes(answer);
+        at("making a control group", if number < 0 { Err(Errno::from_raw(-number)) } else { Ok(number) })
     });
-    if sweeper.is_err() {
-        let _ = fs::remove_dir(place);
+    let group = number.and_then(|number| {
+        let place = path_of(&above).join(name_of(me, number));
+        at("opening a control group", open(&place, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()))
+    });
+    match group {
+        Ok(group) => Ok((ControlGroup(group), sweeper)),
+        Err(why) => {
+            sweeper.finish();
+            Err(why)
+        }
     }
-    sweeper
+}
+
+fn name_of(maker: Pid, number: i32) -> String {
+    format!("daemonspec-{maker}-{number}")
+}
+
+/// Makes a directory with the first name that is free: one may be taken by a group of another pid namespace's, or by one
+/// whose sweeper was killed.
+fn make_directory(above: &OwnedFd, maker: Pid) -> io::Result<i32> {
+    let is_taken = |made: &io::Result<()>| matches!(made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
+    let mut number = 0;
+    loop {
+        let made = fs::create_dir(path_of(above).join(name_of(maker, number)));
+        if !is_taken(&made) || number == LAST_NAME {
+            return made.map(|()| number);
+        }
+        number += 1;
+    }
 }
 
 impl ControlGroup {
@@ -84,16 +106,18 @@ impl Sweeper {
     /// Has the group removed once nobody else holds on, and waits for that.
     pub(super) fn finish(self) {
         drop(self.key);
-        while waitpid(self.pid, None) == Err(nix::errno::Errno::EINTR) {}
+        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
     }
 }
 
-/// The sweeper. Never returns.
-fn sweep(above: &OwnedFd, group: &OwnedFd, alive: &OwnedFd, name: &str) -> ! {
+/// The sweeper, which tells the number of the group, or what is wrong as a negative errno. Never returns.
+///
+/// It makes the group itself: its maker may be killed at any moment, and then nobody else would know of it.
+fn make_and_sweep(above: &OwnedFd, alive: &OwnedFd, tell: OwnedFd, maker: Pid) -> ! {
     let _ = SigSet::all().thread_block();
     let _ = nix::unistd::chdir("/");
     // What else is open is its maker's: above all the end on which an answer is awaited.
-    let mut kept = [above.as_raw_fd(), group.as_raw_fd(), alive.as_raw_fd()];
+    let mut kept = [above.as_raw_fd(), alive.as_raw_fd(), tell.as_raw_fd()];
     kept.sort_unstable();
     let mut from = super::ANSWER;
     for fd in kept {
@@ -101,16 +125,19 @@ fn sweep(above: &OwnedFd, group: &OwnedFd, alive: &OwnedFd, name: &str) -> ! {
         from = fd + 1;
     }
     sys::close_range(from, i32::MAX);
+    let made = make_directory(above, maker);
+    let number = made.as_ref().copied().unwrap_or_else(|error| -error.raw_os_error().unwrap_or(libc::EIO));
+    let _ = nix::unistd::write(&tell, &number.to_ne_bytes());
+    drop(tell);
+    let Ok(number) = made else { sys::exit_now(1) };
     // Nobody writes to it: it ends when the last who holds the key is gone.
-    while poll(&mut [PollFd::new(alive.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) == Err(nix::errno::Errno::EINTR)
-    {
-    }
-    let group = path_of(group);
+    while poll(&mut [PollFd::new(alive.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) == Err(Errno::EINTR) {}
+    let group = path_of(above).join(name_of(maker, number));
     // Since Linux 5.14; the end of their pid namespace ends them, too.
     let _ = fs::write(group.join("cgroup.kill"), "1");
     let _ = await_emptiness(&group);
     remove_below(&group);
-    let _ = fs::remove_dir(path_of(above).join(name));
+    let _ = fs::remove_dir(group);
     sys::exit_now(0)
 }
 
