@@ -37,7 +37,7 @@ pub struct Subject {
     pub stop: Option<String>,
     /// What else "ready" means.
     pub ready: Vec<Ready>,
-    /// The deadline for each thing awaited.
+    /// The deadline for each thing awaited; time in which the machine stands still, or its disk is waited for, does not count.
     pub timeout: Duration,
     /// A shell line run in the sandbox before the first start.
     pub setup: Option<String>,

@@ -7,7 +7,7 @@ mod rest;
 mod sockets;
 
 pub(crate) use network::{listeners, listens};
-pub(crate) use rest::{Limit, Pulse, Turns, has_pending_signals, pending_signals, pulse, waits};
+pub(crate) use rest::{Limit, Pulse, Turns, any_waits_for_disk, has_pending_signals, pending_signals, pulse, waits};
 
 use crate::observation::{Attributes, Descriptor, FileKind, LockKind, MainBy, Pid, Process, Text};
 use procfs_core::process::{Limit as RLimit, LimitValue, Limits, Stat, Status};

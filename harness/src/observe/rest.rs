@@ -110,6 +110,15 @@ fn thread(pid: Pid, tid: Pid) -> Option<(bool, u64)> {
     Some((sleeps, switches))
 }
 
+/// Whether a thread of `pids` waits for a disk, or whatever else no signal interrupts.
+pub(crate) fn any_waits_for_disk(pids: &[Pid]) -> bool {
+    let waits = |pid: Pid, tid: Pid| {
+        let status = status(&format!("/proc/{pid}/task/{tid}/status"));
+        status.is_some_and(|status| status.state.starts_with('D')) && !waits_for_child(pid, tid)
+    };
+    pids.iter().any(|pid| threads_of(*pid).into_iter().any(|tid| waits(*pid, tid)))
+}
+
 /// Whether a thread that no signal interrupts waits until its child executes something or ends, and not for a disk.
 fn waits_for_child(pid: Pid, tid: Pid) -> bool {
     let line = read_proc(&format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use super::events::is_readable;
 use super::looking::{Stillness, Treated};
+use super::patience::Deadline;
 use super::terminal::{Sink, drain};
 use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Process, Release, Seen, Stop, Text, Treatment};
@@ -14,7 +15,6 @@ use nix::unistd::{ForkResult, pipe2};
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
 
 impl World<'_> {
     /// Puts a canary into the terminal's foreground.
@@ -189,7 +189,7 @@ impl World<'_> {
         command: &[OsString],
         environment: &[(OsString, OsString)],
         with_systemd: bool,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Acted<(Option<Exit>, Text)> {
         let inheritance = Inheritance::default();
         let job = Job::new(command, environment, &self.inside.launch_directory, self.inside.nice, inheritance)

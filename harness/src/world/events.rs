@@ -1,5 +1,6 @@
 //! Waiting: for the end of a child, for output, for something that only looking again can tell.
 
+use super::patience::Deadline;
 use super::systemd::Manager;
 use super::{Acted, Halt, World};
 use crate::observation::{Exit, Pid};
@@ -140,33 +141,37 @@ impl World<'_> {
         let _ = nix::poll::ppoll(&mut fds, Some(time), None);
     }
 
-    /// Waits for `also` to become readable; says whether it did before the deadline.
-    pub(super) fn await_readable(&mut self, also: BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
+    /// Waits for `also` to become readable; says whether it did before the deadline (see [`Deadline`]).
+    pub(super) fn await_readable(&mut self, also: BorrowedFd<'_>, deadline: Deadline) -> Acted<bool> {
+        self.begin_to_wait();
         loop {
             self.pump()?;
             if is_readable(also) {
                 return Ok(true);
             }
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
+            let Some(left) = self.left(deadline) else { return Ok(false) };
             // A terminal that only hung up stays readable; the short pause keeps that from spinning.
             self.sleep(Some(also), left.min(Duration::from_millis(20)));
+            self.go_on_waiting(deadline)?;
         }
     }
 
     /// Waits until `done` says so; says whether that was before the deadline.
     pub(super) fn await_that(
         &mut self,
-        deadline: Instant,
+        deadline: Deadline,
         mut done: impl FnMut(&mut Self) -> Acted<bool>,
     ) -> Acted<bool> {
         let mut pause = FIRST_PAUSE;
+        self.begin_to_wait();
         loop {
             self.pump()?;
             if done(self)? {
                 return Ok(true);
             }
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
+            let Some(left) = self.left(deadline) else { return Ok(false) };
             self.sleep(None, left.min(pause));
+            self.go_on_waiting(deadline)?;
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }

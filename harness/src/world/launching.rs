@@ -2,6 +2,7 @@
 
 use super::events::is_readable;
 use super::notifying::NotifySocket;
+use super::patience::Deadline;
 use super::terminal::{Login, PipeEnd, Sink, Terminal, open_terminal};
 use super::{Acted, Halt, World, system};
 use crate::observation::{Exit, Launch, Pid, Planted, Process, Seen, Style, Text};
@@ -21,7 +22,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// A start to be made: the command, and what it inherits.
 pub(crate) struct Start {
@@ -47,7 +47,7 @@ pub(super) struct Begun {
     pub(super) shell_tty_nr: i32,
     pub(super) terminal: u64,
     /// When the launcher is to have ended.
-    pub(super) deadline: Instant,
+    pub(super) deadline: Deadline,
     /// When it was told to go.
     pub(super) went: TimeSpec,
 }
@@ -128,7 +128,7 @@ impl World<'_> {
         }
         let went = system("clock_gettime", clock_gettime(ClockId::CLOCK_MONOTONIC))?;
         self.order(Order::Go);
-        let deadline = self.deadline() + self.subject.timeout * (self.launch_patience - 1);
+        let deadline = self.within(self.subject.timeout * self.launch_patience);
         // A successful exec closes the pipe; a failed one writes the reason.
         self.await_readable(exec_error.as_fd(), deadline)?;
         let mut errno = [0; 4];
@@ -217,7 +217,7 @@ impl World<'_> {
     }
 
     /// Waits until the start is over; says whether the started process has ended.
-    fn await_end_of_start(&mut self, launcher: std::os::fd::BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
+    fn await_end_of_start(&mut self, launcher: std::os::fd::BorrowedFd<'_>, deadline: Deadline) -> Acted<bool> {
         match self.style {
             Style::SysV => {
                 // Of hundreds of starts none may take a whole deadline to show that it hangs.

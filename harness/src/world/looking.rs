@@ -1,6 +1,7 @@
 //! Looking: whether all is at rest, which processes there are, which of them is the daemon, what its files hold.
 
 use super::events::is_readable;
+use super::patience::Deadline;
 use super::{Acted, MainProcess, World};
 use crate::observation::{
     AT_ONCE, Descriptor, FileKind, FileSeen, Look, Pid, Pipes, Process, Seen, Style, Text, Unseen,
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Which part of the deadline a subject gets to come to rest that has already used a whole one up.
 const RESTLESS: u32 = 20;
@@ -57,10 +58,9 @@ impl World<'_> {
     }
 
     /// Waits until no thread of any member runs; says whether that was before the deadline.
-    pub(super) fn rest(&mut self, deadline: Instant) -> Acted<bool> {
+    pub(super) fn rest(&mut self, deadline: Deadline) -> Acted<bool> {
         self.pulse = None;
-        let deadline =
-            if self.restless { deadline.min(Instant::now() + self.subject.timeout / RESTLESS) } else { deadline };
+        let deadline = if self.restless { self.sooner(deadline, self.subject.timeout / RESTLESS) } else { deadline };
         let rests = self.await_that(deadline, |world| {
             let (pulse, rests) = world.read_pulse(World::member_pids);
             world.pulse = Some(pulse);
@@ -71,8 +71,8 @@ impl World<'_> {
     }
 
     /// Whether none of those that were last seen to rest will wake by time alone before the deadline, nor has since.
-    pub(super) fn sleeps_beyond(&self, deadline: Instant) -> bool {
-        let left = deadline.saturating_duration_since(Instant::now());
+    pub(super) fn sleeps_beyond(&self, deadline: Deadline) -> bool {
+        let left = self.left(deadline).unwrap_or_default();
         self.pulse.as_ref().is_some_and(|pulse| Turns::default().have_passed_within(pulse, left))
     }
 
@@ -80,7 +80,7 @@ impl World<'_> {
     /// wakes by time alone before the deadline, nothing more can come, and it is taken as it is. Of a subject that was ready at
     /// once when nothing hindered it, the same is said when all who wake have gone round in a loop for as long as pauses take.
     pub(crate) fn settle(&mut self) -> Acted<bool> {
-        let (began, deadline) = (Instant::now(), self.deadline());
+        let (deadline, pauses) = (self.deadline(), self.within(LONGEST_PAUSES));
         let mut turns = Turns::default();
         let (mut at_rest, mut at_once, mut only_turns) = (false, None, false);
         let settled = self.await_that(deadline, |world| {
@@ -91,9 +91,9 @@ impl World<'_> {
             if !at_rest || members.is_empty() || ready || world.sleeps_beyond(deadline) {
                 return Ok(true);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = world.left(deadline).unwrap_or_default();
             let turned = world.pulse.as_ref().is_some_and(|pulse| turns.have_passed_within(pulse, left));
-            only_turns = turned && world.comes_up_at_once && began.elapsed() >= LONGEST_PAUSES;
+            only_turns = turned && world.comes_up_at_once && world.is_over(pauses);
             Ok(only_turns)
         })?;
         self.came_up_at_once = at_once.unwrap_or_default();
@@ -132,14 +132,14 @@ impl World<'_> {
     /// whatever wakes up by itself has had its turn. Says whether it is done.
     pub(super) fn await_turns(
         &mut self,
-        deadline: Instant,
+        deadline: Deadline,
         mut done: impl FnMut(&mut Self) -> Acted<bool>,
     ) -> Acted<bool> {
         let mut turns = Turns::default();
         let mut is_done = false;
         self.await_that(deadline, |world| {
             let at_rest = world.rest(deadline)?;
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = world.left(deadline).unwrap_or_default();
             let passed = match world.pulse.as_ref().filter(|_| at_rest) {
                 Some(pulse) => turns.have_passed_within(pulse, left),
                 // What never rests has been watched up to the deadline, or once was.
@@ -156,7 +156,7 @@ impl World<'_> {
     /// Lets every short pause run out once, so that a `sleep(1)` within the start is not taken for its end, and a child that
     /// has ended is reaped when its parent's turn comes.
     pub(super) fn let_pauses_pass(&mut self) -> Acted {
-        let deadline = self.deadline().min(Instant::now() + LONGEST_PAUSES);
+        let deadline = self.sooner(self.deadline(), LONGEST_PAUSES);
         let mut turns = Turns::default();
         self.await_that(deadline, |world| {
             let at_rest = world.rest(deadline)?;
@@ -192,7 +192,7 @@ impl World<'_> {
     /// runs out, so every short wait gets its turn; and while a thread sleeps where none slept before, it may be on its way
     /// out, and a longer wait is waited for too.
     pub(super) fn come_to_rest_after(&mut self, before: &Stillness) -> Acted<bool> {
-        let (began, deadline) = (Instant::now(), self.deadline());
+        let (deadline, pauses) = (self.deadline(), self.within(LONGEST_PAUSES));
         let mut turns = Turns::default();
         let mut at_rest = false;
         self.await_that(deadline, |world| {
@@ -211,14 +211,14 @@ impl World<'_> {
             }
             let waits = observe::waits(&world.member_pids());
             let elsewhere = waits.iter().any(|wait| !before.places.contains(&wait.place));
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = world.left(deadline).unwrap_or_default();
             let long = waits.iter().any(|wait| match wait.limit {
                 Limit::Within(limit) => !wait.is_short() && limit <= left,
                 Limit::Unknown => true,
                 Limit::None => false,
             });
             // Where processes come and go there are always new places.
-            let passed = turns.have_passed(pulse) || began.elapsed() >= LONGEST_PAUSES;
+            let passed = turns.have_passed(pulse) || world.is_over(pauses);
             Ok(passed && !(elsewhere && long))
         })?;
         Ok(at_rest)

@@ -10,6 +10,7 @@ mod events;
 mod launching;
 mod looking;
 mod notifying;
+mod patience;
 mod planting;
 mod strangers;
 mod systemd;
@@ -137,6 +138,7 @@ pub(crate) struct World<'a> {
     pub launcher_hangs: bool,
     /// The last reading of its threads.
     pulse: Option<Pulse>,
+    stalls: patience::Stalls,
     /// When its processes were last counted.
     counted: Instant,
     /// Whether only what is new of a start is recorded, not what it inherited: it is one of hundreds.
@@ -187,6 +189,7 @@ impl<'a> World<'a> {
             launch_patience: 1,
             launcher_hangs: false,
             pulse: None,
+            stalls: patience::Stalls::new(),
             counted: Instant::now(),
             is_brief: false,
             restless: false,
@@ -285,10 +288,6 @@ impl<'a> World<'a> {
             let treatment = Treatment { delivered: true, at_rest: true, main: pid, survived: false, ended };
             self.record(BY_ITSELF, Seen::Treatment(treatment));
         }
-    }
-
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.subject.timeout
     }
 
     /// Moves what the terminals showed after their launchers' end into the record.

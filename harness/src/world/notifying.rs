@@ -15,7 +15,7 @@ use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many messages are kept; of those above, only the ones that something is judged by.
 const MOST_KEPT: usize = 200;
@@ -141,7 +141,7 @@ impl World<'_> {
         let address = system("listening", listener.local_addr())?;
         let connection = TcpStream::connect_timeout(&address, self.subject.timeout);
         self.record("connected", Seen::Fact(connection.is_ok()));
-        let deadline = self.deadline().min(Instant::now() + LONGEST_LOOK);
+        let deadline = self.sooner(self.deadline(), LONGEST_LOOK);
         // The queue of connections that nobody has accepted yet is what a listener is readable by.
         let accepted = self.await_turns(deadline, |_| Ok(!is_readable(listener.as_fd())))?;
         self.record("accepted", Seen::Fact(connection.is_ok() && accepted));

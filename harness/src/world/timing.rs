@@ -15,7 +15,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two looks for a TCP port.
 const LOOK: Duration = Duration::from_micros(100);
@@ -131,7 +131,7 @@ impl World<'_> {
             if reaped && self.member_pids().is_empty() {
                 return Ok(Err(format!("no process was left of it, and it was not ready{}", self.last_words())));
             }
-            let Some(left) = begun.deadline.checked_duration_since(Instant::now()) else {
+            let Some(left) = self.left(begun.deadline) else {
                 return Ok(Err(self.why_not_done(ended.is_some())));
             };
             self.pump()?;

@@ -3,6 +3,7 @@
 use super::events::is_readable;
 use super::launching::Start;
 use super::looking::LONGEST_PAUSES;
+use super::patience::Deadline;
 use super::{Acted, World, system};
 use crate::observation::{Exit, FileSeen, Instances, Pid, Seen, Style};
 use crate::observe::{self, Limit, files};
@@ -10,7 +11,7 @@ use crate::sys;
 use crate::trace::{Plan, Tracer};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Most launchers have ended by then; only after that is it looked at what the others do.
 const USUALLY: Duration = Duration::from_millis(200);
@@ -75,17 +76,27 @@ impl World<'_> {
     }
 
     /// Whether nobody but who is held will do anything by itself before the deadline.
-    fn only_waits(&self, deadline: Instant) -> bool {
-        if self.tracer.as_ref().is_some_and(|tracer| tracer.will_be_woken(deadline)) {
+    fn only_waits(&self, deadline: Deadline) -> bool {
+        if self.tracer.as_ref().is_some_and(|tracer| tracer.will_be_woken(self.moment(deadline))) {
             return false;
         }
         let quiet = self.quiet();
         let (_, rests) = self.read_pulse(World::member_pids);
-        rests && self.member_pids().iter().all(|pid| waits_beyond(*pid, &quiet, deadline))
+        rests && self.member_pids().iter().all(|pid| self.waits_beyond(*pid, &quiet, deadline))
+    }
+
+    /// Whether no thread of the process, but for those that are kept `quiet`, will wake by time alone before the deadline.
+    fn waits_beyond(&self, pid: Pid, quiet: &[Pid], deadline: Deadline) -> bool {
+        let left = self.left(deadline).unwrap_or_default();
+        observe::waits(&[pid]).iter().filter(|wait| !quiet.contains(&wait.thread.1)).all(|wait| match wait.limit {
+            Limit::None => true,
+            Limit::Within(limit) => limit > left,
+            Limit::Unknown => false,
+        })
     }
 
     /// Waits until the traced start is held at its place; says who is, or nobody where the start is over without coming there.
-    fn await_hold(&mut self, launcher: BorrowedFd<'_>, deadline: Instant) -> Acted<Option<Pid>> {
+    fn await_hold(&mut self, launcher: BorrowedFd<'_>, deadline: Deadline) -> Acted<Option<Pid>> {
         let in_background = self.style == Style::SysV;
         self.await_that(deadline, |world| {
             let has_ended = is_readable(launcher);
@@ -103,23 +114,23 @@ impl World<'_> {
     }
 
     /// Waits until `launcher` has ended, or nobody but who is held will do anything any more; says whether it has ended.
-    pub(super) fn await_end_or_wait(&mut self, launcher: BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
+    pub(super) fn await_end_or_wait(&mut self, launcher: BorrowedFd<'_>, deadline: Deadline) -> Acted<bool> {
         self.await_that(deadline, |world| Ok(is_readable(launcher) || world.only_waits(deadline)))?;
         Ok(is_readable(launcher))
     }
 
     /// Waits until `launcher` has ended, or nobody has done anything for as long as pauses take, nor will by the deadline. What
     /// is not traced may have set an alarm, which nobody sees.
-    pub(super) fn await_end_or_long_wait(&mut self, launcher: BorrowedFd<'_>, deadline: Instant) -> Acted<bool> {
-        if self.await_readable(launcher, deadline.min(Instant::now() + USUALLY))? {
+    pub(super) fn await_end_or_long_wait(&mut self, launcher: BorrowedFd<'_>, deadline: Deadline) -> Acted<bool> {
+        if self.await_readable(launcher, self.sooner(deadline, USUALLY))? {
             return Ok(true);
         }
-        let mut since = Instant::now();
+        let mut pauses = self.within(LONGEST_PAUSES);
         self.await_that(deadline, |world| {
             if !world.only_waits(deadline) {
-                since = Instant::now();
+                pauses = world.within(LONGEST_PAUSES);
             }
-            Ok(is_readable(launcher) || since.elapsed() >= LONGEST_PAUSES)
+            Ok(is_readable(launcher) || world.is_over(pauses))
         })?;
         Ok(is_readable(launcher))
     }
@@ -131,7 +142,7 @@ impl World<'_> {
         &mut self,
         launcher: Pid,
         pidfd: BorrowedFd<'_>,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Acted {
         self.await_that(deadline, |world| {
             if is_readable(pidfd) {
@@ -144,7 +155,7 @@ impl World<'_> {
                 world.tracer.iter_mut().for_each(|tracer| tracer.let_go_of(launcher));
                 return Ok(false);
             }
-            let rests = || world.read_pulse(World::member_pids).1 && waits_beyond(launcher, &[], deadline);
+            let rests = || world.read_pulse(World::member_pids).1 && world.waits_beyond(launcher, &[], deadline);
             Ok(!ends && is_leaving && rests())
         })?;
         self.tracer.iter_mut().for_each(Tracer::let_all_go);
@@ -262,14 +273,4 @@ impl World<'_> {
             _ => Vec::new(),
         }
     }
-}
-
-/// Whether no thread of the process, but for those that are kept `quiet`, will wake by time alone before the deadline.
-fn waits_beyond(pid: Pid, quiet: &[Pid], deadline: Instant) -> bool {
-    let left = deadline.saturating_duration_since(Instant::now());
-    observe::waits(&[pid]).iter().filter(|wait| !quiet.contains(&wait.thread.1)).all(|wait| match wait.limit {
-        Limit::None => true,
-        Limit::Within(limit) => limit > left,
-        Limit::Unknown => false,
-    })
 }

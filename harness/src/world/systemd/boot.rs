@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where systemd is, by distribution.
 const PROGRAMS: [&str; 2] = ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"];
@@ -140,7 +140,7 @@ impl World<'_> {
             bear(program, group, &writer, self.inside.nice);
         }
         drop(writer);
-        let deadline = Instant::now() + PATIENCE.max(self.subject.timeout);
+        let deadline = self.within(PATIENCE.max(self.subject.timeout));
         let mut number = [0; 4];
         if !self.await_readable(reader.as_fd(), deadline)? || fs::File::from(reader).read_exact(&mut number).is_err() {
             return Ok(Err(Unseen::Broken("systemd could not be given namespaces of its own".to_owned())));

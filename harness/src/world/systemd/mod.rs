@@ -5,13 +5,14 @@ mod unit;
 
 pub(super) use boot::Manager;
 
+use super::patience::Deadline;
 use super::{Acted, World};
 use crate::observation::{Exit, LogLine, Member, Pid, Process, Seen, ServiceType, Text, UnitState, Unseen, Witness};
 use crate::observe::{self, files};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What systemctl is given beyond all that systemd itself waits for.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -100,14 +101,14 @@ impl World<'_> {
         self.pump()?;
         let before = self.manager.as_ref().map_or(0, |manager| manager.log.len());
         // A restart waits for a stop and a start, and each of those for a second time where it has to use force.
-        let deadline = Instant::now() + self.subject.timeout * 4 + MARGIN;
+        let deadline = self.within(self.subject.timeout * 4 + MARGIN);
         let (ended, said) = self.systemctl(&[verb, unit], deadline)?;
         if ended.is_none() {
             return Ok(Err(Unseen::Broken(format!("systemctl {verb} did not come to an end"))));
         }
         self.settle()?;
         self.let_pauses_pass()?;
-        let deadline = self.deadline() + MARGIN;
+        let deadline = self.within(self.subject.timeout + MARGIN);
         let (_, shown) = self.systemctl(&["show", PROPERTIES, unit], deadline)?;
         let properties: BTreeMap<&str, &str> =
             shown.as_str().split("\\n").filter_map(|line| line.split_once('=')).collect();
@@ -148,7 +149,7 @@ impl World<'_> {
     }
 
     /// Runs systemctl where that systemd is.
-    fn systemctl(&mut self, words: &[&str], deadline: Instant) -> Acted<(Option<Exit>, Text)> {
+    fn systemctl(&mut self, words: &[&str], deadline: Deadline) -> Acted<(Option<Exit>, Text)> {
         let options = ["systemctl", "--no-pager", "--no-ask-password"];
         let command: Vec<OsString> = options.iter().chain(words).map(OsString::from).collect();
         let path = OsString::from("/usr/bin:/bin:/usr/sbin:/sbin");
