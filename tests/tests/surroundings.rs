@@ -6,6 +6,8 @@
 
 use daemonspec::run::{self, Judged, Options, Outcome, RunError, Wanted};
 use daemonspec::subject::Subject;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rusty_fork::rusty_fork_test;
 use std::path::Path;
@@ -122,6 +124,47 @@ rusty_fork_test! {
         let outcome = check(&Subject::new(["python3", "-c", script]), &Options::default());
         let seen = outcome.recording.record.scenarios["terminal"].as_ref().unwrap();
         assert_eq!(seen.launch("start").unwrap().ended, Some(daemonspec::observation::Exit::Status(0)));
+    }
+
+    #[test]
+    fn within_a_chroot() {
+        let subject = reference();
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        // A directory like any other, with the machine's own mounted below it: nothing may ever remove it with all that is
+        // in it.
+        let jail = tempfile::tempdir().unwrap().keep();
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        for entry in std::fs::read_dir("/").unwrap().map(Result::unwrap).filter(|entry| entry.file_name() != "tmp") {
+            let place = jail.join(entry.file_name());
+            let kind = entry.file_type().unwrap();
+            if kind.is_symlink() {
+                std::os::unix::fs::symlink(std::fs::read_link(entry.path()).unwrap(), place).unwrap();
+            } else if kind.is_dir() {
+                std::fs::create_dir(&place).unwrap();
+                let bound = MsFlags::MS_REC | MsFlags::MS_BIND;
+                mount(Some(&entry.path()), &place, None::<&str>, bound, None::<&str>).unwrap();
+            }
+        }
+        std::fs::create_dir(jail.join("tmp")).unwrap();
+        let machine = std::fs::File::open("/").unwrap();
+        nix::unistd::chroot(&jail).unwrap();
+        std::env::set_current_dir("/tmp").unwrap();
+        let outcome = run::check(&subject, &Options { isolation: Wanted::Full, ..Options::default() }, &|_| {});
+        nix::unistd::fchdir(&machine).unwrap();
+        nix::unistd::chroot(".").unwrap();
+        for entry in std::fs::read_dir(&jail).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_symlink() {
+                std::fs::remove_file(entry.path()).unwrap();
+            } else {
+                let _ = umount2(&entry.path(), MntFlags::MNT_DETACH);
+                std::fs::remove_dir(entry.path()).unwrap();
+            }
+        }
+        std::fs::remove_dir(jail).unwrap();
+        all_pass(&outcome.unwrap());
     }
 
     #[test]

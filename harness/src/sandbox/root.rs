@@ -5,8 +5,10 @@
 //! below it, so there each directory free of them is overlaid on its own, and the others are made afresh around it.
 
 use crate::sys;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use procfs_core::FromBufRead;
 use procfs_core::process::{MountInfo, MountInfos};
@@ -54,7 +56,7 @@ pub(crate) trait Cause: std::fmt::Display {
     fn errno(&self) -> Option<i32>;
 }
 
-impl Cause for nix::errno::Errno {
+impl Cause for Errno {
     fn errno(&self) -> Option<i32> {
         Some(*self as i32)
     }
@@ -96,10 +98,11 @@ struct Builder {
 ///
 /// `user`: in a user namespace of an ordinary user.
 pub(crate) fn enter(user: bool, request: &super::Request) -> Result<Root> {
-    at(
-        "making mounts private",
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>),
-    )?;
+    match make_private() {
+        // Not the root of any mount: a chroot(2).
+        Err(Errno::EINVAL) => mount_root()?,
+        done => at("making mounts private", done)?,
+    }
     let mounts = mounts_below("/")?;
     // Taken before anything is covered: the lower layers are named through these.
     let lowers: Vec<(MountInfo, OwnedFd)> = mounts
@@ -148,6 +151,25 @@ pub(crate) fn enter(user: bool, request: &super::Request) -> Result<Root> {
     at("letting go of the old root", umount2(".", MntFlags::MNT_DETACH))?;
     at("entering /", nix::unistd::chdir("/"))?;
     Ok(Root { written, launch_directory, missing: builder.missing })
+}
+
+fn make_private() -> nix::Result<()> {
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+}
+
+/// Makes a root directory that is only a directory, as within a chroot, the root of a mount, which pivot_root(2) and private
+/// mounts need. The caller is alone in a fresh mount namespace, of which it covers the root.
+fn mount_root() -> Result<()> {
+    let root = at("copying the mounts below / (open_tree)", sys::clone_mounts(c"/"))?;
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let namespace = at("/proc/self/ns/mnt", open("/proc/self/ns/mnt", flags, Mode::empty()))?;
+    // Whoever enters a mount namespace, if only the one that it is in, has that one's root: setns(2).
+    at("leaving the chroot (setns)", nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS))?;
+    at("making mounts private", make_private())?;
+    at("mounting / (move_mount)", sys::attach_mounts(&root, c"/"))?;
+    at("entering /", nix::unistd::fchdir(&root))?;
+    at("entering / (chroot)", nix::unistd::chroot("."))?;
+    at("making mounts private", make_private())
 }
 
 /// The topmost mount at each mount point below `top`, parents before children.
@@ -212,8 +234,8 @@ pub(crate) fn make_read_only(directory: &Path) -> nix::Result<()> {
 
 /// Gives the calling process, the first of a new pid namespace, a mount namespace with a /proc that shows that.
 pub(crate) fn fresh_proc() -> nix::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
+    make_private()?;
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), quiet, None::<&str>)?;
     if nix::unistd::geteuid().is_root() { cover_knobs(Path::new("/proc")) } else { Ok(()) }

@@ -198,6 +198,30 @@ pub(crate) fn control_groups() -> io::Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, 0) })
 }
 
+/// The mounts below `path`, once more, mounted nowhere yet (open_tree(2), Linux 5.2).
+pub(crate) fn clone_mounts(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as libc::c_uint;
+    // SAFETY: a C string that lives through the call, and plain flags.
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+}
+
+/// Mounts what is mounted nowhere yet (move_mount(2), Linux 5.2).
+pub(crate) fn attach_mounts(tree: &OwnedFd, path: &CStr) -> io::Result<()> {
+    const FROM_IS_DESCRIPTOR: libc::c_uint = 0x4;
+    // SAFETY: an open descriptor and C strings that live through the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            FROM_IS_DESCRIPTOR,
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// The caller's scheduling priority (setpriority(2)); failing is harmless.
 pub(crate) fn set_nice(nice: i32) {
     // SAFETY: plain integers.
