@@ -74,6 +74,12 @@ fn usage(error: &clap::Error) -> i32 {
     let similar = text.lines().find_map(|l| l.trim().strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
     let tip = similar.or(match error.kind() {
         ErrorKind::UnknownArgument => Some("a daemon's command, options and all, comes after `--`"),
+        ErrorKind::MissingRequiredArgument if line.contains("<COMMAND>") => {
+            Some("a daemon's command, options and all, comes after `--`")
+        }
+        ErrorKind::MissingRequiredArgument if line.contains("--manifest") => {
+            Some("a manifest's path comes after `--manifest`")
+        }
         ErrorKind::InvalidSubcommand => Some("to judge a daemon: daemonspec check -- COMMAND"),
         _ => None,
     });
