@@ -90,10 +90,11 @@ rusty_fork_test! {
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let runs: Vec<_> = (0..8).map(|_| scope.spawn(|| check(&subject, &Options { jobs: 1, ..Options::default() }))).collect();
-            // Others take locks and allocate all the while: a fork in the middle of that must not hang the child.
+            // Others take locks, allocate and make threads all the while: a fork in the middle of that must not hang the child.
             let noise = scope.spawn(|| {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     let _ = format!("{:?}", std::env::vars_os().collect::<Vec<_>>());
+                    std::thread::spawn(|| {}).join().unwrap();
                 }
             });
             let outcomes: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();

@@ -150,6 +150,29 @@ pub(crate) fn ignore(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
+/// Gives the calling process a second thread, which waits for a signal for ever (clone(2)); returns its id.
+///
+/// pthread_create(3) takes locks of the dynamic loader's which fork(2) does not put in order: after a fork in a process whose
+/// other threads make threads, it may wait for ever.
+pub(crate) fn idle_thread() -> nix::Result<Pid> {
+    extern "C" fn idle(_: *mut libc::c_void) -> libc::c_int {
+        pause()
+    }
+    const STACK: usize = 64 << 10;
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
+    // To the end of the process.
+    let stack: &'static mut [u128] = Vec::leak(vec![0; STACK / size_of::<u128>()]);
+    // SAFETY: the stack is the new thread's alone and grows down from its end, which is aligned as any ABI asks for. That
+    // the thread shares the caller's thread-local storage does no harm: it only ever makes one system call, which sets none.
+    let tid = unsafe { libc::clone(idle, stack.as_mut_ptr_range().end.cast(), flags, std::ptr::null_mut()) };
+    Errno::result(tid).map(Pid::from_raw)
+}
+
 /// Waits for a signal, for ever (pause(2)).
 pub(crate) fn pause() -> ! {
     loop {

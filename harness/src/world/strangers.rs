@@ -45,14 +45,7 @@ impl World<'_> {
         let made = self.bystander(|| {
             // Signals 32 and 33 are the C library's own; nobody sends those.
             sys::block(&(1..=64).collect::<Vec<_>>());
-            let (tell, told) = std::sync::mpsc::channel();
-            std::thread::Builder::new()
-                .spawn(move || {
-                    let _ = tell.send(nix::unistd::gettid().as_raw());
-                    sys::pause()
-                })
-                .ok()?;
-            told.recv().ok()
+            sys::idle_thread().ok().map(nix::unistd::Pid::as_raw)
         })?;
         made.ok_or_else(|| super::Halt::System("a second thread could not be made".to_owned()))
     }
