@@ -69,6 +69,16 @@ pub(super) fn daemon_at_birth(trace: &Trace) -> Option<Newborn> {
 /// be waited for. Whoever waits for execve(2) alone, as vfork(2) and posix_spawn(3) do, waits for nothing of that program's.
 fn programs_of_start(trace: &Trace, process: usize) -> usize {
     let until = trace.launcher_ended().map(|(at, _)| at).max(trace.ready);
-    let of_it = trace.events.iter().filter(|event| event.process == process && matches!(event.what, What::Program(_)));
-    of_it.filter(|event| until.is_none_or(|until| event.at <= until)).count()
+    let is_its_program = |event: &&Event| event.process == process && matches!(event.what, What::Program(_));
+    let mut programs = trace.events.iter().filter(is_its_program);
+    let in_time = programs.clone().filter(|event| until.is_none_or(|until| event.at <= until)).count();
+    // Its parent goes on within that execve(2), and the launcher's end after that may be seen before the program is.
+    let is_awaited = programs.next().is_some() && is_born_by_vfork(trace, process);
+    in_time.max(usize::from(is_awaited))
+}
+
+fn is_born_by_vfork(trace: &Trace, process: usize) -> bool {
+    let pid = trace.processes.get(process).map(|process| i64::from(process.pid));
+    let waits = |call: &Call| call.name == "vfork" || call.arguments.as_str().contains("CLONE_VFORK");
+    pid.is_some() && trace.calls().any(|(_, _, call)| call.result == pid && waits(call))
 }
