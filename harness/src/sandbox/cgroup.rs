@@ -1,7 +1,7 @@
 //! A control group of the sandbox's own, for a manager of services to rule over.
 //!
-//! A group does not go with the processes in it. So a sweeper, which nothing inside can reach and which outlives whoever made
-//! it, waits until all of them are gone, and removes the group. It holds on when the harness is killed outright, and ends
+//! A group does not go with the processes in it. So a sweeper, which nothing inside can reach and which outlives whoever asked
+//! for it, makes the group, waits until all of them are gone, and removes it. It holds on when the harness is killed outright, and ends
 //! as soon as that is done.
 
 use super::root::Refusal;

@@ -82,3 +82,50 @@ fn is_born_by_vfork(trace: &Trace, process: usize) -> bool {
     let waits = |call: &Call| call.name == "vfork" || call.arguments.as_str().contains("CLONE_VFORK");
     pid.is_some() && trace.calls().any(|(_, _, call)| call.result == pid && waits(call))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{Exit, Traced};
+
+    /// A start whose launcher makes one process by that call, which executes a program; when that is seen, and the launcher's end.
+    fn start(call: &str, program: u64, end: u64) -> Trace {
+        let call = Call {
+            name: call.to_owned(),
+            arguments: Text::default(),
+            path: None,
+            to: None,
+            fd: None,
+            result: Some(1003),
+            nth: 1,
+            times: 1,
+            loader: false,
+            compat: false,
+        };
+        let event = |at, process, what| Event { at, process, thread: 1002 + process as i32, what };
+        let mut events = vec![
+            event(1, 0, What::Call(call)),
+            event(2, 0, What::Child(1)),
+            event(program, 1, What::Program(Text::default())),
+            event(end, 0, What::Ended(Exit::Status(0))),
+        ];
+        events.sort_by_key(|event| event.at);
+        let processes = vec![
+            Traced { pid: 1002, parent: None, lineage: Vec::new() },
+            Traced { pid: 1003, parent: Some(0), lineage: vec![1] },
+        ];
+        Trace { processes, events, main: Some(1), ready: Some(2), ..Trace::default() }
+    }
+
+    #[test]
+    fn a_parent_in_vfork_waits_for_the_program_whichever_is_seen_first() {
+        assert_eq!(programs_of_start(&start("vfork", 8, 9), 1), 1);
+        assert_eq!(programs_of_start(&start("vfork", 9, 8), 1), 1);
+    }
+
+    #[test]
+    fn a_program_after_the_launcher_s_end_is_of_no_account_else() {
+        assert_eq!(programs_of_start(&start("fork", 8, 9), 1), 1);
+        assert_eq!(programs_of_start(&start("fork", 9, 8), 1), 0);
+    }
+}

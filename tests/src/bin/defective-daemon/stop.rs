@@ -22,6 +22,7 @@ impl Defective {
             if !alive(pid) {
                 return Ok(0);
             }
+            // The end of somebody else's child is no event; a stop command looks again and again.
             thread::sleep(Duration::from_millis(1));
         }
         Err(Failure::file("PID file", path, format!("names process {pid}, which does not end")))
